@@ -1,0 +1,64 @@
+/** Milliseconds since 1970-01-01T00:00:00Z, whole. The one in-memory form of every instant in Runify. */
+export type EpochMs = number
+
+const YEAR_0000_MS = -62_167_219_200_000
+const YEAR_9999_END_MS = 253_402_300_799_999
+const DATE_TIME = /^(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:\.(\d{1,32}))?(?:[Zz]|([+-])(\d\d):(\d\d))$/
+const DATE = /^(\d{4})-(\d\d)-(\d\d)$/
+const DAYS_IN_MONTH = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
+
+export const MS_PER_DAY = 86_400_000
+
+/**
+ * Reads an RFC 3339 date-time with its zone; undefined for anything else, also for a day that no calendar has and for
+ * a leap second, which has no place in epoch time. Digits beyond the millisecond are cut, never rounded up, so that
+ * an instant does not move into the future. The range is 0000-01-01T00:00:00.000Z to 9999-12-31T23:59:59.999Z.
+ */
+export function parseInstant(text: string): EpochMs | undefined {
+  const match = DATE_TIME.exec(text)
+  if (match === null) return undefined
+  const [, year, month, day, hour, minute, second, fraction, sign, zoneHour, zoneMinute] = match
+  const dayMs = dayStart(Number(year), Number(month), Number(day))
+  if (dayMs === undefined) return undefined
+  if (Number(hour) > 23 || Number(minute) > 59 || Number(second) > 59) return undefined
+  const timeMs = Number(hour) * 3_600_000 + Number(minute) * 60_000 + Number(second) * 1000
+  const fractionMs = fraction === undefined ? 0 : Number(fraction.slice(0, 3).padEnd(3, '0'))
+  let zoneMs = 0
+  if (sign !== undefined) {
+    if (Number(zoneHour) > 23 || Number(zoneMinute) > 59) return undefined
+    zoneMs = (sign === '-' ? -1 : 1) * (Number(zoneHour) * 3_600_000 + Number(zoneMinute) * 60_000)
+  }
+  const instant = dayMs + timeMs + fractionMs - zoneMs
+  return instant < YEAR_0000_MS || instant > YEAR_9999_END_MS ? undefined : instant
+}
+
+/** `YYYY-MM-DDTHH:mm:ss.sssZ`. */
+export function formatInstant(instant: EpochMs): string {
+  return new Date(instant).toISOString()
+}
+
+/** Reads an RFC 3339 full-date (`2024-02-29`) as the day's number since 1970-01-01, which is day 0; else undefined. */
+export function parseDay(text: string): number | undefined {
+  const match = DATE.exec(text)
+  if (match === null) return undefined
+  const ms = dayStart(Number(match[1]), Number(match[2]), Number(match[3]))
+  return ms === undefined ? undefined : ms / MS_PER_DAY
+}
+
+/** The UTC day, as a number since 1970-01-01, that an instant falls on. */
+export function dayOf(instant: EpochMs): number {
+  return Math.floor(instant / MS_PER_DAY)
+}
+
+function dayStart(year: number, month: number, day: number): EpochMs | undefined {
+  if (month < 1 || month > 12 || day < 1) return undefined
+  const leapDay = month === 2 && isLeapYear(year) ? 1 : 0
+  if (day > (DAYS_IN_MONTH[month - 1] ?? 0) + leapDay) return undefined
+  // Date.UTC takes the years 0…99 for 1900…1999, so they go round it.
+  if (year > 99) return Date.UTC(year, month - 1, day)
+  return new Date(0).setUTCFullYear(year, month - 1, day)
+}
+
+function isLeapYear(year: number): boolean {
+  return (year % 4 === 0 && year % 100 !== 0) || year % 400 === 0
+}

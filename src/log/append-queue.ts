@@ -1,0 +1,144 @@
+import { Failure } from '../errors.ts'
+import type { NewRecord } from './event-log.ts'
+
+export type AppendLimits = {
+  /** Bytes of values that may wait or be under way; an append beyond that is refused at once. */
+  pendingBytesMax: number
+  /** How long an append may take before its caller is told that the log is too slow, milliseconds. */
+  deadlineMs: number
+  /** What one write takes at most. */
+  batchRecordsMax: number
+  batchBytesMax: number
+}
+
+export const DEFAULT_APPEND_LIMITS: AppendLimits = {
+  pendingBytesMax: 32 * 1024 * 1024,
+  deadlineMs: 1800,
+  batchRecordsMax: 10_000,
+  batchBytesMax: 4 * 1024 * 1024,
+}
+
+type Waiting = {
+  records: readonly NewRecord[]
+  bytes: number
+  since: number
+  resolve: () => void
+  reject: (error: unknown) => void
+  /** The caller has been told that it took too long; the records may still be written. */
+  expired: boolean
+}
+
+/**
+ * Group commit: while one write is under way, appends gather; the next write takes all of them. Alone, an append goes
+ * at once; under load batches grow by themselves. Keeps the order of the appends, and at most one write is under way.
+ */
+export class AppendQueue {
+  readonly #write: (records: NewRecord[], bytes: number) => Promise<void>
+  readonly #limits: AppendLimits
+  #waiting: Waiting[] = []
+  #underWay: Waiting[] = []
+  #pendingBytes = 0
+  #deadline: NodeJS.Timeout | undefined
+  #idle: PromiseWithResolvers<void> | undefined
+
+  constructor(write: (records: NewRecord[], bytes: number) => Promise<void>, limits: AppendLimits) {
+    this.#write = write
+    this.#limits = limits
+  }
+
+  append(records: readonly NewRecord[]): Promise<void> {
+    let bytes = 0
+    for (const record of records) bytes += record.value.byteLength + RECORD_OVERHEAD_BYTES
+    if (this.#pendingBytes > 0 && this.#pendingBytes + bytes > this.#limits.pendingBytesMax) {
+      return Promise.reject(new Failure('log_overloaded', 'too much is waiting for the log', { retryable: true }))
+    }
+    this.#pendingBytes += bytes
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ records, bytes, since: performance.now(), resolve, reject, expired: false })
+      if (this.#underWay.length === 0) this.#writeNext()
+      this.#armDeadline()
+    })
+  }
+
+  /** Resolves when nothing waits and nothing is under way. */
+  drained(): Promise<void> {
+    if (this.#underWay.length === 0) return Promise.resolve()
+    this.#idle ??= Promise.withResolvers<void>()
+    return this.#idle.promise
+  }
+
+  #writeNext(): void {
+    const { records, bytes } = this.#takeBatch()
+    if (this.#underWay.length === 0) {
+      this.#idle?.resolve()
+      this.#idle = undefined
+      return
+    }
+    this.#write(records, bytes).then(
+      () => this.#settle((waiting) => waiting.resolve()),
+      (error) => this.#settle((waiting) => waiting.reject(error)),
+    )
+  }
+
+  #settle(answer: (waiting: Waiting) => void): void {
+    for (const waiting of this.#underWay) {
+      this.#pendingBytes -= waiting.bytes
+      if (!waiting.expired) answer(waiting)
+    }
+    this.#underWay = []
+    if (this.#waiting.length === 0) this.#disarmDeadline()
+    this.#writeNext()
+  }
+
+  /** Takes whole appends, so that one is never answered by half of it being durable. */
+  #takeBatch(): { records: NewRecord[]; bytes: number } {
+    const records: NewRecord[] = []
+    let bytes = 0
+    let taken = 0
+    for (const waiting of this.#waiting) {
+      const full =
+        records.length + waiting.records.length > this.#limits.batchRecordsMax ||
+        bytes + waiting.bytes > this.#limits.batchBytesMax
+      if (full && taken > 0) break
+      for (const record of waiting.records) records.push(record)
+      bytes += waiting.bytes
+      taken++
+    }
+    this.#underWay = this.#waiting.splice(0, taken)
+    return { records, bytes }
+  }
+
+  #armDeadline(): void {
+    this.#deadline ??= setTimeout(() => this.#expire(), this.#limits.deadlineMs / 8)
+  }
+
+  #disarmDeadline(): void {
+    clearTimeout(this.#deadline)
+    this.#deadline = undefined
+  }
+
+  /**
+   * Appends that only wait are taken out, they were never written; those under way stay counted until the log has
+   * answered, because their bytes are still held.
+   */
+  #expire(): void {
+    this.#deadline = undefined
+    const oldest = performance.now() - this.#limits.deadlineMs
+    const late = new Failure('log_overloaded', 'the log did not answer in time', { retryable: true })
+    for (const waiting of this.#underWay) {
+      if (waiting.since > oldest || waiting.expired) continue
+      waiting.expired = true
+      waiting.reject(late)
+    }
+    const given = this.#waiting.findIndex((waiting) => waiting.since > oldest)
+    for (const waiting of this.#waiting.splice(0, given === -1 ? this.#waiting.length : given)) {
+      this.#pendingBytes -= waiting.bytes
+      waiting.reject(late)
+    }
+    if (this.#underWay.length > 0) this.#armDeadline()
+  }
+}
+
+/** What a waiting record costs beside its value: an estimate that keeps many tiny records bounded too. */
+const RECORD_OVERHEAD_BYTES = 128
+

@@ -1,0 +1,303 @@
+import { createHash } from 'node:crypto'
+import { mkdirSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import type { DatabaseSync } from 'node:sqlite'
+import { BroadcastChannel, Worker } from 'node:worker_threads'
+import { Failure, isFailure } from '../errors.ts'
+import { type AppendLimits, AppendQueue, DEFAULT_APPEND_LIMITS } from './append-queue.ts'
+import { openLogFile } from './embedded-log-schema.ts'
+import type { PackedBatch, WriterAnswer, WriterData } from './embedded-log-writer.ts'
+import type { EventLog, GroupCursor, LogRecord, NewRecord, PartitionRange, RecordBatch } from './event-log.ts'
+import type { PartitionCursor } from './position.ts'
+
+export type EmbeddedLogOptions = {
+  /** The folder; `log.db` in it is the log. */
+  dir: string
+  /** Partitions of each topic. One is right for one machine; tests of readers use more. */
+  partitions?: number
+  limits?: Partial<AppendLimits>
+}
+
+const READ_BYTES_MAX = 8 * 1024 * 1024
+/** How long a consumer sleeps when nobody wakes it: a guard, not the way news travels. */
+const WAKE_GUARD_MS = 500
+
+/**
+ * The log on one machine: SQLite in WAL mode, every commit synced. Any number of threads of one process may open the
+ * same folder; each reads by itself, and the first append of each starts a writer thread. Keeps the invariant that
+ * offsets of a partition are dense and append times in it never decrease.
+ */
+export class EmbeddedLog implements EventLog {
+  readonly #database: DatabaseSync
+  readonly #options: Required<Pick<EmbeddedLogOptions, 'partitions'>> & { file: string }
+  readonly #queue: AppendQueue
+  readonly #news: BroadcastChannel
+  readonly #statements: ReturnType<typeof prepareStatements>
+  #writer: LogWriter | undefined
+  #waiters = new Set<() => void>()
+  #closed = false
+
+  constructor(options: EmbeddedLogOptions) {
+    mkdirSync(options.dir, { recursive: true })
+    const file = join(resolve(options.dir), 'log.db')
+    this.#options = { file, partitions: options.partitions ?? 1 }
+    this.#database = openLogFile(file)
+    this.#statements = prepareStatements(this.#database)
+    this.#queue = new AppendQueue((records) => this.#write(records), { ...DEFAULT_APPEND_LIMITS, ...options.limits })
+    this.#news = new BroadcastChannel(`runify-log:${file}`)
+    this.#news.onmessage = () => this.#wake()
+    // The channel alone is no reason to keep a process alive; the log's owner is.
+    this.#news.unref()
+  }
+
+  append(records: readonly NewRecord[]): Promise<void> {
+    if (this.#closed) return Promise.reject(closed())
+    return records.length === 0 ? Promise.resolve() : this.#queue.append(records)
+  }
+
+  async partitions(topic: string): Promise<PartitionRange[]> {
+    const rows = this.#guard(() => this.#statements.partitions.all(topic)) as PartitionRange[]
+    return Array.from({ length: this.#options.partitions }, (_, partition) => {
+      return rows.find((row) => row.partition === partition) ?? { partition, first: 0, next: 0 }
+    })
+  }
+
+  async read(options: Parameters<EventLog['read']>[0]): Promise<LogRecord[]> {
+    return this.#guard(() => {
+      const { topic, partition, from, limit, bytesMax = READ_BYTES_MAX } = options
+      const first = this.#first(topic, partition)
+      if (from < first) {
+        throw new Failure('offset_removed', `${topic}:${partition} begins at ${first}`, { retryable: false })
+      }
+      const records: LogRecord[] = []
+      let bytes = 0
+      for (const row of this.#statements.read.iterate(topic, partition, from, limit)) {
+        const record = row as LogRecord
+        records.push(record)
+        bytes += record.value.byteLength
+        if (bytes >= bytesMax) break
+      }
+      return records
+    })
+  }
+
+  async offsetsAt({ topic, time }: { topic: string; time: number }): Promise<{ partition: number; offset: number }[]> {
+    const ranges = await this.partitions(topic)
+    return this.#guard(() => ranges.map((range) => ({ partition: range.partition, offset: this.#search(topic, range, time) })))
+  }
+
+  async *consume(options: Parameters<EventLog['consume']>[0]): AsyncGenerator<RecordBatch> {
+    const { topics, startAt, batchRecordsMax, signal } = options
+    const cursors: PartitionCursor[] = []
+    for (const topic of topics) {
+      for (const { partition } of await this.partitions(topic)) {
+        cursors.push({ topic, partition, next: await startAt({ topic, partition }) })
+      }
+    }
+    while (!signal.aborted) {
+      // Waiting begins before the last look, so that news that come in between are not slept through.
+      const news = this.#nextNews(signal)
+      let idle = true
+      for (const cursor of cursors) {
+        const batch = await this.#readBatch(cursor, batchRecordsMax)
+        if (batch === undefined) continue
+        idle = false
+        cursor.next = batch.next
+        yield batch
+        if (signal.aborted) return
+      }
+      if (idle) await news
+    }
+  }
+
+  async commit(group: string, cursors: readonly PartitionCursor[]): Promise<void> {
+    this.#guard(() => {
+      for (const { topic, partition, next } of cursors) this.#statements.commit.run(group, topic, partition, next)
+    })
+  }
+
+  async groups(topic: string): Promise<GroupCursor[]> {
+    return this.#guard(() => this.#statements.groups.all(topic)) as GroupCursor[]
+  }
+
+  async checkReady(): Promise<void> {
+    this.#guard(() => this.#statements.partitions.all(''))
+    if (this.#writer?.failure !== undefined) throw this.#writer.failure
+  }
+
+  /** Removes the records before `offset`, as retention does. */
+  async deleteBefore({ topic, partition, offset }: { topic: string; partition: number; offset: number }): Promise<void> {
+    this.#guard(() => {
+      this.#statements.moveFirst.run(offset, topic, partition)
+      this.#statements.deleteBefore.run(topic, partition, offset)
+    })
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
+    await this.#queue.drained()
+    await this.#writer?.close()
+    this.#wake()
+    this.#news.close()
+    this.#database.close()
+  }
+
+  async #write(records: NewRecord[]): Promise<void> {
+    this.#writer ??= new LogWriter({ file: this.#options.file, partitions: this.#options.partitions })
+    await this.#writer.write(pack(records, this.#options.partitions))
+    this.#news.postMessage(null)
+    this.#wake()
+  }
+
+  async #readBatch(cursor: PartitionCursor, limit: number): Promise<RecordBatch | undefined> {
+    const { topic, partition } = cursor
+    const from = this.#guard(() => Math.max(cursor.next, this.#first(topic, partition)))
+    const records = await this.read({ topic, partition, from, limit })
+    const last = records.at(-1)
+    return last === undefined ? undefined : { topic, partition, from, next: last.offset + 1, records }
+  }
+
+  #first(topic: string, partition: number): number {
+    return (this.#statements.first.get(topic, partition) as { first: number } | undefined)?.first ?? 0
+  }
+
+  /** Binary search: append times never decrease with the offset. */
+  #search(topic: string, { partition, first, next }: PartitionRange, time: number): number {
+    let low = first
+    let high = next
+    while (low < high) {
+      const middle = Math.floor((low + high) / 2)
+      const row = this.#statements.appendTime.get(topic, partition, middle) as { append_time: number }
+      if (row.append_time < time) low = middle + 1
+      else high = middle
+    }
+    return low
+  }
+
+  #nextNews(signal: AbortSignal): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const done = () => {
+      clearTimeout(guard)
+      signal.removeEventListener('abort', done)
+      this.#waiters.delete(done)
+      resolve()
+    }
+    const guard = setTimeout(done, WAKE_GUARD_MS)
+    signal.addEventListener('abort', done)
+    this.#waiters.add(done)
+    return promise
+  }
+
+  #wake(): void {
+    for (const done of this.#waiters) done()
+  }
+
+  #guard<T>(work: () => T): T {
+    if (this.#closed) throw closed()
+    try {
+      return work()
+    } catch (cause) {
+      if (isFailure(cause)) throw cause
+      throw new Failure('log_unavailable', 'the embedded log cannot be read', { retryable: true, cause })
+    }
+  }
+}
+
+/** The handle of the writer thread. A thread that died answers every write with a failure: loud beats lost. */
+class LogWriter {
+  readonly #worker: Worker
+  readonly #exited: Promise<void>
+  #answer: PromiseWithResolvers<void> | undefined
+  failure: Failure | undefined
+
+  constructor(data: WriterData) {
+    this.#worker = new Worker(new URL('./embedded-log-writer.ts', import.meta.url), { workerData: data })
+    this.#worker.on('message', (answer: WriterAnswer) => this.#settle(answer))
+    this.#worker.on('error', (cause) => this.#fail(cause))
+    this.#exited = new Promise((resolve) => this.#worker.once('exit', () => resolve()))
+    void this.#exited.then(() => this.#fail(new Error('the log writer has ended')))
+  }
+
+  write(batch: PackedBatch): Promise<void> {
+    if (this.failure !== undefined) return Promise.reject(this.failure)
+    this.#answer = Promise.withResolvers<void>()
+    this.#worker.postMessage(batch, [batch.bytes.buffer as ArrayBuffer])
+    return this.#answer.promise
+  }
+
+  async close(): Promise<void> {
+    if (this.failure === undefined) this.#worker.postMessage('close')
+    await this.#exited
+  }
+
+  #settle(answer: WriterAnswer): void {
+    if (answer.ok) this.#answer?.resolve()
+    else this.#answer?.reject(unwritable(answer))
+    this.#answer = undefined
+  }
+
+  #fail(cause: unknown): void {
+    this.failure ??= new Failure('log_unavailable', 'the log writer stopped', { retryable: true, cause })
+    this.#answer?.reject(this.failure)
+  }
+}
+
+function pack(records: readonly NewRecord[], partitions: number): PackedBatch {
+  const topics: string[] = []
+  const count = records.length
+  const topicIndex = new Uint16Array(count)
+  const partition = new Uint16Array(count)
+  const lengths = new Uint32Array(count)
+  const keys = new Array<string>(count)
+  let total = 0
+  for (const record of records) total += record.value.byteLength
+  const bytes = new Uint8Array(total)
+  let at = 0
+  for (let i = 0; i < count; i++) {
+    const { topic, key, value } = records[i] as NewRecord
+    let index = topics.indexOf(topic)
+    if (index === -1) index = topics.push(topic) - 1
+    topicIndex[i] = index
+    partition[i] = partitions === 1 ? 0 : partitionOf(key, partitions)
+    keys[i] = key
+    lengths[i] = value.byteLength
+    bytes.set(value, at)
+    at += value.byteLength
+  }
+  return { topics, topicIndex, partition, keys, lengths, bytes }
+}
+
+function partitionOf(key: string, partitions: number): number {
+  return createHash('md5').update(key).digest().readUInt32BE(0) % partitions
+}
+
+function prepareStatements(database: DatabaseSync) {
+  return {
+    partitions: database.prepare('SELECT partition, first, next FROM partitions WHERE topic = ? ORDER BY partition'),
+    first: database.prepare('SELECT first FROM partitions WHERE topic = ? AND partition = ?'),
+    read: database.prepare(
+      'SELECT offset, append_time AS appendTime, key, value FROM appended ' +
+        'WHERE topic = ? AND partition = ? AND offset >= ? ORDER BY offset LIMIT ?',
+    ),
+    appendTime: database.prepare('SELECT append_time FROM appended WHERE topic = ? AND partition = ? AND offset = ?'),
+    commit: database.prepare(
+      'INSERT INTO group_cursors VALUES (?, ?, ?, ?) ' +
+        'ON CONFLICT (group_name, topic, partition) DO UPDATE SET next = excluded.next',
+    ),
+    groups: database.prepare(
+      'SELECT group_name AS "group", topic, partition, next FROM group_cursors WHERE topic = ? ORDER BY group_name, partition',
+    ),
+    moveFirst: database.prepare('UPDATE partitions SET first = min(max(first, ?), next) WHERE topic = ? AND partition = ?'),
+    deleteBefore: database.prepare('DELETE FROM appended WHERE topic = ? AND partition = ? AND offset < ?'),
+  }
+}
+
+function unwritable({ message, errcode }: { message: string; errcode: number | undefined }): Failure {
+  const cause = Object.assign(new Error(message), { errcode })
+  return new Failure('log_unavailable', 'the embedded log cannot be written', { retryable: true, cause })
+}
+
+function closed(): Failure {
+  return new Failure('closed', 'the log is closed', { retryable: false })
+}

@@ -1,0 +1,78 @@
+import type { EpochMs } from '../events/instant.ts'
+import type { PartitionCursor } from './position.ts'
+
+/** A record that is to be appended. Records of one key go to one partition and stay in the order of their appends. */
+export type NewRecord = { topic: string; key: string; value: Uint8Array }
+
+export type LogRecord = {
+  offset: number
+  /** When the log took it, epoch milliseconds; never decreases within a partition. */
+  appendTime: EpochMs
+  key: string
+  value: Uint8Array
+}
+
+/**
+ * Consecutive records of one partition: everything the log holds from offset `from` up to, not including, `next`.
+ * Offsets may be missing between them (retention, compaction), so `next` can be more than the last offset + 1.
+ */
+export type RecordBatch = { topic: string; partition: number; from: number; next: number; records: LogRecord[] }
+
+/** `first` is the oldest offset that is still there, `next` the one that the next record will get. */
+export type PartitionRange = { partition: number; first: number; next: number }
+
+export type GroupCursor = PartitionCursor & { group: string }
+
+/**
+ * The durable, ordered log of events, a topic for each type. Every adapter runs `event-log.contract.ts` whole.
+ * All methods throw a `Failure`: `log_unavailable` (retryable) when the log cannot be reached, `closed` after closing.
+ */
+export interface EventLog extends AsyncDisposable {
+  /**
+   * Resolves when all the records are durable, so that no crash of any process loses them. When it rejects, each of
+   * them may be in the log or not: append them again, readers tell repeats apart. Calls that wait at the same time
+   * are made durable together. Throws `log_overloaded` (retryable) at once when too much is waiting already.
+   */
+  append(records: readonly NewRecord[]): Promise<void>
+
+  /** The partitions of a topic in order, at least one. A topic comes into being when it is first named. */
+  partitions(topic: string): Promise<PartitionRange[]>
+
+  /**
+   * Up to `limit` records from offset `from` on, in order and less than about `bytesMax` in all, but at least one
+   * where there is one; none at the end. Throws `offset_removed` when retention has removed `from`.
+   */
+  read(from: {
+    topic: string
+    partition: number
+    from: number
+    limit: number
+    bytesMax?: number
+  }): Promise<LogRecord[]>
+
+  /** For each partition the first offset whose append time is at or after `time`, or its `next` where there is none. */
+  offsetsAt(at: { topic: string; time: EpochMs }): Promise<{ partition: number; offset: number }[]>
+
+  /**
+   * Yields batches of the partitions that this member of `group` has, for ever, until `signal` aborts; then it ends
+   * without an error. Reading begins where `startAt` says, not at the group's committed cursor; a beginning that
+   * retention has removed moves up to the first offset there is, which shows in `from`. The next batch is read only
+   * after the consumer asks for it.
+   */
+  consume(options: {
+    group: string
+    topics: readonly string[]
+    startAt: (at: { topic: string; partition: number }) => Promise<number>
+    batchRecordsMax: number
+    signal: AbortSignal
+  }): AsyncIterable<RecordBatch>
+
+  /** Keeps the group's cursor, for those who watch its lag. Nothing reads from it: see `consume`. */
+  commit(group: string, cursors: readonly PartitionCursor[]): Promise<void>
+
+  /** The committed cursors of every group that has one in the topic. */
+  groups(topic: string): Promise<GroupCursor[]>
+
+  /** Resolves when the log answers; throws `log_unavailable` when it does not. */
+  checkReady(): Promise<void>
+}

@@ -1,0 +1,81 @@
+import type { EventType, RunifyEvent } from '../events/catalogue.ts'
+import type { EpochMs } from '../events/instant.ts'
+import type { Cursors, PartitionCursor } from '../log/position.ts'
+import type { StoredEvent } from './columns.ts'
+
+export type { StoredEvent } from './columns.ts'
+
+/**
+ * Consecutive records of one partition, decoded: all there is in the log from offset `from` up to, not including,
+ * `next`, less those that went to the dead letters. Their topic is that of their type.
+ */
+export type StoreBatch = {
+  type: EventType
+  partition: number
+  from: number
+  next: number
+  events: readonly { offset: number; event: RunifyEvent }[]
+}
+
+export type WriteOutcome =
+  /** The batch is in and the cursor stands at `next` or further. `repeated` were there before, with the same content. */
+  | { kind: 'stored'; stored: number; repeated: number }
+  /** Nothing was written: these offsets carry a `trace_id` that the store has with another content. */
+  | { kind: 'conflicts'; offsets: number[] }
+
+export type PageQuery = {
+  type: EventType
+  by: 'timestamp' | 'date_created'
+  order: 'asc' | 'desc'
+  /** from ≤ t */
+  from?: EpochMs | undefined
+  /** t < to */
+  to?: EpochMs | undefined
+  user_id?: string | undefined
+  /** The place of the last event of the page before. */
+  after?: { time: EpochMs; trace_id: string } | undefined
+  limit: number
+}
+
+export type ChangePage = {
+  /** Ordered by offset within each partition. */
+  changes: StoredEvent[]
+  /** Where the next page begins. */
+  next: PartitionCursor[]
+  /** Whether `next` is all that the store had. */
+  complete: boolean
+}
+
+/**
+ * Keeps the events of the log, each once, with the cursor up to which it has them. Every adapter runs
+ * `event-store.contract.ts` whole. All methods throw `store_unavailable` (retryable) when the database cannot be
+ * reached.
+ */
+export interface EventStore extends AsyncDisposable {
+  /** Up to where each partition is stored: the place to read on from. */
+  cursors(): Promise<PartitionCursor[]>
+
+  /**
+   * Stores a batch and moves its partition's cursor in one transaction. What lies before the cursor is skipped, so a
+   * batch may be written again. Throws `position_conflict` when the batch begins behind the cursor: records would be
+   * left out.
+   */
+  write(batch: StoreBatch): Promise<WriteOutcome>
+
+  /** Up to `limit` events in the order of (time, trace_id). */
+  page(query: PageQuery): Promise<RunifyEvent[]>
+
+  /** What was stored after `after`, up to `limit` rows. A reader that keeps `next` misses nothing, ever. */
+  changes(query: { after: Cursors; limit: number }): Promise<ChangePage>
+
+  /** How many events of each type are stored. Does not scan. */
+  counts(): Promise<Record<EventType, number>>
+
+  event(traceId: string): Promise<StoredEvent | undefined>
+
+  /** Resolves when the database answers; throws `store_unavailable` when it does not. */
+  checkReady(): Promise<void>
+}
+
+/** All that Processing needs of the store: in one process the store itself, elsewhere Storage's `GET /changes`. */
+export type EventReader = Pick<EventStore, 'changes' | 'cursors'>

@@ -1,0 +1,62 @@
+import { mkdirSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { Kysely, type Migration, Migrator } from 'kysely'
+import { Failure, type FailureCode, isFailure } from '../errors.ts'
+import { NodeSqliteDialect } from './node-sqlite-dialect.ts'
+
+/**
+ * A connection to a SQLite file beside the log. `NORMAL` does not sync every commit: after a power cut the file may
+ * stand at an earlier commit, with the cursor of that commit, and what is missing is read from the log again. The log
+ * itself syncs every commit. A killed process loses nothing either way.
+ */
+export function openSqlite(file: string): DatabaseSync {
+  mkdirSync(dirname(file), { recursive: true })
+  const database = new DatabaseSync(file, { timeout: 10_000 })
+  database.exec(`
+    PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -32000;
+    PRAGMA wal_autocheckpoint = 8000; PRAGMA journal_size_limit = 67108864;
+  `)
+  return database
+}
+
+/** Brings a database to its newest form. `table` keeps one service's migrations apart from another's. */
+export async function migrate<DB>(db: Kysely<DB>, migrations: Record<string, Migration>, table: string): Promise<void> {
+  const migrator = new Migrator({
+    db,
+    provider: { getMigrations: async () => migrations },
+    migrationTableName: table,
+    migrationLockTableName: `${table}_lock`,
+  })
+  const { error } = await migrator.migrateToLatest()
+  if (error !== undefined) throw error
+}
+
+export async function openReader<DB>(file: string, migrations: Record<string, Migration>, table: string): Promise<Kysely<DB>> {
+  const db = new Kysely<DB>({ dialect: new NodeSqliteDialect(openSqlite(file)) })
+  await migrate(db, migrations, table)
+  return db
+}
+
+/** Runs a piece of a transaction's work whole or not at all. Nothing in it may await. */
+export function transact<T>(database: DatabaseSync, work: () => T): T {
+  database.exec('BEGIN IMMEDIATE')
+  try {
+    const result = work()
+    database.exec('COMMIT')
+    return result
+  } catch (error) {
+    if (database.isTransaction) database.exec('ROLLBACK')
+    throw error
+  }
+}
+
+/** Turns what the driver throws into our own failure. */
+export async function guard<T>(code: FailureCode, work: () => T | Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (cause) {
+    if (isFailure(cause)) throw cause
+    throw new Failure(code, 'the embedded database failed', { retryable: true, cause })
+  }
+}

@@ -1,0 +1,146 @@
+import { join } from 'node:path'
+import type { DatabaseSync, StatementSync } from 'node:sqlite'
+import type { Kysely } from 'kysely'
+import { Failure } from '../errors.ts'
+import { EVENT_TYPES, type EventType, type RunifyEvent } from '../events/catalogue.ts'
+import { sameContent } from '../events/codec.ts'
+import type { Cursors, PartitionCursor } from '../log/position.ts'
+import { type ColumnValue, columnsOf, fromRow, type StoredEvent, toRow, uuidToBytes } from './columns.ts'
+import {
+  type EventDatabase,
+  readChanges,
+  readCounts,
+  readCursors,
+  readEvent,
+  readPage,
+  topicOf,
+} from './event-queries.ts'
+import type { ChangePage, EventStore, PageQuery, StoreBatch, WriteOutcome } from './event-store.ts'
+import { eventMigrations } from './migrations/events.ts'
+import { guard, openReader, openSqlite, transact } from './sqlite-database.ts'
+
+/** Opens the events' database `store.db` in the folder, and brings it to its newest form. */
+export async function openSqliteStore({ dir }: { dir: string }): Promise<SqliteStore> {
+  return guard('store_unavailable', async () => {
+    const file = join(dir, 'store.db')
+    const reader = await openReader<EventDatabase>(file, eventMigrations('sqlite'), 'event_migrations')
+    return new SqliteStore(reader, openSqlite(file))
+  })
+}
+
+/**
+ * The store on one machine. One connection writes, with prepared statements and no await inside a transaction; another
+ * reads through Kysely, so that a reader never sees half a batch.
+ */
+class SqliteStore implements EventStore {
+  readonly #reader: Kysely<EventDatabase>
+  readonly #writer: DatabaseSync
+  readonly #statements: ReturnType<typeof prepareStatements>
+
+  constructor(reader: Kysely<EventDatabase>, writer: DatabaseSync) {
+    this.#reader = reader
+    this.#writer = writer
+    this.#statements = prepareStatements(writer)
+  }
+
+  cursors(): Promise<PartitionCursor[]> {
+    return guard('store_unavailable', () => readCursors(this.#reader))
+  }
+
+  write(batch: StoreBatch): Promise<WriteOutcome> {
+    return guard('store_unavailable', () => {
+      try {
+        return transact(this.#writer, () => this.#writeBatch(batch))
+      } catch (error) {
+        if (error instanceof Conflicts) return { kind: 'conflicts', offsets: error.offsets }
+        throw error
+      }
+    })
+  }
+
+  page(query: PageQuery): Promise<RunifyEvent[]> {
+    return guard('store_unavailable', () => readPage(this.#reader, query))
+  }
+
+  changes(query: { after: Cursors; limit: number }): Promise<ChangePage> {
+    return guard('store_unavailable', () => readChanges(this.#reader, query))
+  }
+
+  counts(): Promise<Record<EventType, number>> {
+    return guard('store_unavailable', () => readCounts(this.#reader))
+  }
+
+  event(traceId: string): Promise<StoredEvent | undefined> {
+    return guard('store_unavailable', () => readEvent(this.#reader, traceId))
+  }
+
+  async checkReady(): Promise<void> {
+    await this.cursors()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#reader.destroy()
+    if (this.#writer.isOpen) this.#writer.close()
+  }
+
+  #writeBatch({ type, partition, from, next, events }: StoreBatch): WriteOutcome {
+    const topic = topicOf(type)
+    const at = (this.#statements.cursor.get(topic, partition) as { next: number } | undefined)?.next ?? 0
+    if (at < from) {
+      const detail = `${topic}:${partition} is stored up to ${at}, the batch begins at ${from}`
+      throw new Failure('position_conflict', detail, { retryable: true })
+    }
+    if (at >= next) return { kind: 'stored', stored: 0, repeated: events.length }
+    const { insert } = this.#statements.tables[type]
+    const conflicts: number[] = []
+    let stored = 0
+    for (const { offset, event } of events) {
+      if (offset < at) continue
+      if (insert.run(...toRow({ partition, offset, event })).changes === 1) stored++
+      else if (!this.#isRepeat(event)) conflicts.push(offset)
+    }
+    if (conflicts.length > 0) throw new Conflicts(conflicts)
+    this.#statements.moveCursor.run(topic, partition, next, stored)
+    return { kind: 'stored', stored, repeated: events.length - stored }
+  }
+
+  #isRepeat(event: RunifyEvent): boolean {
+    const row = this.#statements.tables[event.type].byTrace.get(uuidToBytes(event.trace_id))
+    return row !== undefined && sameContent(event, fromRow(event.type, row as Record<string, ColumnValue>).event)
+  }
+}
+
+/** Leaves the transaction, so that it is rolled back; caught where it began. */
+class Conflicts extends Error {
+  readonly offsets: number[]
+  constructor(offsets: number[]) {
+    super('conflicts')
+    this.offsets = offsets
+  }
+}
+
+function prepareStatements(database: DatabaseSync) {
+  const tables = Object.fromEntries(
+    EVENT_TYPES.map((type) => {
+      const columns = columnsOf(type).join(', ')
+      const places = columnsOf(type).map(() => '?')
+      return [
+        type,
+        {
+          insert: database.prepare(
+            `INSERT INTO ${type} (${columns}) VALUES (${places.join(', ')}) ON CONFLICT (trace_id) DO NOTHING`,
+          ),
+          byTrace: database.prepare(`SELECT ${columns} FROM ${type} WHERE trace_id = ?`),
+        },
+      ]
+    }),
+  ) as unknown as Record<EventType, { insert: StatementSync; byTrace: StatementSync }>
+  return {
+    tables,
+    cursor: database.prepare('SELECT next FROM stored_cursors WHERE topic = ? AND partition_id = ?'),
+    moveCursor: database.prepare(
+      'INSERT INTO stored_cursors (topic, partition_id, next, stored) VALUES (?, ?, ?, ?) ' +
+        'ON CONFLICT (topic, partition_id) DO UPDATE SET next = excluded.next, stored = stored + excluded.stored',
+    ),
+  }
+}
