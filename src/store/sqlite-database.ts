@@ -1,7 +1,8 @@
 import { mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
-import { Kysely, type Migration, Migrator } from 'kysely'
+import { Kysely } from 'kysely'
+import { type Migration, Migrator } from 'kysely/migration'
 import { Failure, type FailureCode, isFailure } from '../errors.ts'
 import { NodeSqliteDialect } from './node-sqlite-dialect.ts'
 

@@ -1,4 +1,5 @@
-import { type Kysely, type Migration, sql } from 'kysely'
+import { type Kysely, sql } from 'kysely'
+import type { Migration } from 'kysely/migration'
 import { EVENT_TYPES, fieldsOf, isOptional } from '../../events/catalogue.ts'
 import { columnType, type Dialect } from '../columns.ts'
 
