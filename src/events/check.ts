@@ -6,7 +6,10 @@ import { checkField, Refusal } from './field.ts'
 /** One thing wrong with a body. `pointer` is an RFC 6901 JSON Pointer from the event's root; '' is the event itself. */
 export type FieldError = { pointer: string; detail: string }
 
-export type Checked<T extends EventType> = { ok: true; fields: EventFields<T> } | { ok: false; errors: FieldError[] }
+export type Checked<T extends EventType> =
+  | { ok: true; fields: EventFields<T> }
+  /** `malformed`: it is not JSON at all, so there are no fields to speak of. */
+  | { ok: false; malformed?: true; errors: FieldError[] }
 
 /**
  * Checks one event given as JSON text in UTF-8. Everything that is wrong with it is told at once.
@@ -14,7 +17,7 @@ export type Checked<T extends EventType> = { ok: true; fields: EventFields<T> } 
  */
 export function checkEventText<T extends EventType>(type: T, bytes: Uint8Array): Checked<T> {
   const parsed = parseJson(bytes)
-  if (!parsed.ok) return { ok: false, errors: [{ pointer: '', detail: parsed.detail }] }
+  if (!parsed.ok) return { ok: false, malformed: true, errors: [{ pointer: '', detail: parsed.detail }] }
   const checked = checkEvent(type, parsed.value)
   if (!checked.ok || countQuotes(bytes) === quotesOf(type, checked.fields)) return checked
   const repeated = findRepeatedMembers(parsed.text)

@@ -1,0 +1,127 @@
+import { isIP } from 'node:net'
+import { resolve } from 'node:path'
+import { StartError } from './errors.ts'
+
+export const SERVICES = ['receiver', 'storage', 'processing', 'analyzer'] as const
+export type ServiceName = (typeof SERVICES)[number]
+
+export type LogChoice = { kind: 'embedded'; dir: string }
+export type StoreChoice = { kind: 'embedded'; dir: string }
+
+/** A key's name, what it may do, and the SHA-256 of the key itself (64 hex digits, lower case). */
+export type ApiKey = { name: string; scope: 'read' | 'write'; sha256: string }
+
+export type Config = {
+  host: string
+  /** 0 takes a free port. */
+  ports: Record<ServiceName, number>
+  log: LogChoice
+  store: StoreChoice
+  dataDir: string
+  /** How often statistics are brought up to date, milliseconds, 10…3,600,000. */
+  processingPeriodMs: number
+  /** Empty means that nobody is asked for a key. */
+  apiKeys: ApiKey[]
+  /** The largest JSON body, bytes after decompression. NDJSON has no such limit: it is streamed. */
+  bodyBytesMax: number
+  /** The longest line of an NDJSON body, bytes. */
+  lineBytesMax: number
+  /** Bytes of bodies and events that may be held before the Receiver answers 503. */
+  pendingBytesMax: number
+  /** How many records Storage and Processing take at a time. */
+  batchRecordsMax: number
+  logLevel: (typeof LOG_LEVELS)[number]
+}
+
+const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
+
+const PORTS: Record<ServiceName, { variable: string; standard: number }> = {
+  receiver: { variable: 'RECEIVER_PORT', standard: 8080 },
+  storage: { variable: 'STORAGE_PORT', standard: 8090 },
+  processing: { variable: 'PROCESSING_PORT', standard: 8100 },
+  analyzer: { variable: 'ANALYZER_PORT', standard: 8110 },
+}
+
+/**
+ * Reads and checks every variable at once, before anything starts. Throws a `StartError` that names the first one
+ * that is wrong. An empty variable counts as not set, as in a compose file.
+ */
+export function readConfig(environment: Record<string, string | undefined> = process.env): Config {
+  const read = (name: string) => environment[name] || undefined
+  const dataDir = resolve(read('RUNIFY_DATA_DIR') ?? './data')
+  const host = read('RUNIFY_HOST') ?? '127.0.0.1'
+  const apiKeys = readKeys(read('RUNIFY_API_KEYS') ?? '')
+  const allowAnonymous = oneOf('RUNIFY_ALLOW_ANONYMOUS', read('RUNIFY_ALLOW_ANONYMOUS') ?? 'false', ['true', 'false'])
+  if (apiKeys.length === 0 && allowAnonymous === 'false' && !isLoopback(host)) {
+    const why = `RUNIFY_HOST is ${host}, which others can reach, and RUNIFY_API_KEYS is empty`
+    throw new StartError(`${why}: set keys, or RUNIFY_ALLOW_ANONYMOUS=true to let everybody in`)
+  }
+  const number = (name: string, standard: number, min: number, max: number) =>
+    readNumber(name, read(name), { standard, min, max })
+  return {
+    host,
+    ports: Object.fromEntries(
+      SERVICES.map((service) => {
+        const { variable, standard } = PORTS[service]
+        return [service, number(variable, standard, 0, 65_535)]
+      }),
+    ) as Record<ServiceName, number>,
+    log: readEmbedded('RUNIFY_LOG', read('RUNIFY_LOG'), dataDir),
+    store: readEmbedded('RUNIFY_STORE', read('RUNIFY_STORE'), dataDir),
+    dataDir,
+    processingPeriodMs: number('PROCESSING_PERIOD_MS', 2000, 10, 3_600_000),
+    apiKeys,
+    bodyBytesMax: number('RUNIFY_BODY_BYTES_MAX', 4 * MIB, 1024, 64 * MIB),
+    lineBytesMax: number('RUNIFY_LINE_BYTES_MAX', 64 * 1024, 1024, MIB),
+    pendingBytesMax: number('RUNIFY_PENDING_BYTES_MAX', 32 * MIB, MIB, 1024 * MIB),
+    batchRecordsMax: number('RUNIFY_BATCH_RECORDS_MAX', 5000, 1, 100_000),
+    logLevel: oneOf('RUNIFY_LOG_LEVEL', read('RUNIFY_LOG_LEVEL') ?? 'info', LOG_LEVELS),
+  }
+}
+
+/** The services that the command line names; none or `all` means every one. */
+export function readServices(args: readonly string[]): ServiceName[] {
+  for (const name of args) oneOf('service', name, [...SERVICES, 'all'])
+  return args.length === 0 || args.includes('all') ? [...SERVICES] : SERVICES.filter((name) => args.includes(name))
+}
+
+const MIB = 1024 * 1024
+const API_KEY = /^([A-Za-z0-9._-]{1,64}):(read|write):([0-9a-fA-F]{64})$/
+
+function readNumber(
+  name: string,
+  text: string | undefined,
+  { standard, min, max }: { standard: number; min: number; max: number },
+): number {
+  if (text === undefined) return standard
+  const value = /^\d{1,10}$/.test(text) ? Number(text) : Number.NaN
+  if (value >= min && value <= max) return value
+  throw new StartError(`${name} must be a whole number from ${min} to ${max}, not '${text}'`)
+}
+
+function oneOf<T extends string>(name: string, text: string, choices: readonly T[]): T {
+  if ((choices as readonly string[]).includes(text)) return text as T
+  throw new StartError(`${name} must be one of ${choices.join(', ')}, not '${text}'`)
+}
+
+function readEmbedded(name: string, text: string | undefined, dir: string): { kind: 'embedded'; dir: string } {
+  // The address may hold a password, so it is not shown.
+  if (text !== undefined && text !== 'embedded') throw new StartError(`${name} must be 'embedded'`)
+  return { kind: 'embedded', dir }
+}
+
+function readKeys(text: string): ApiKey[] {
+  if (text === '') return []
+  return text.split(',').map((entry, index) => {
+    const match = API_KEY.exec(entry.trim())
+    if (match === null) {
+      throw new StartError(`RUNIFY_API_KEYS: entry ${index + 1} must be name:read|write:sha256-of-key in 64 hex digits`)
+    }
+    const [, name, scope, sha256] = match as unknown as [string, string, 'read' | 'write', string]
+    return { name, scope, sha256: sha256.toLowerCase() }
+  })
+}
+
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'))
+}

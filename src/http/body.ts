@@ -1,0 +1,117 @@
+import type { IncomingMessage } from 'node:http'
+import type { Readable } from 'node:stream'
+import { createGunzip, createZstdDecompress } from 'node:zlib'
+import { HttpProblem } from './problem.ts'
+
+/** How long one body that is held in memory may take to arrive; a stream only has to keep moving. */
+const BODY_DEADLINE_MS = 10_000
+const DISCARD_BYTES_MAX = 32 * 1024 * 1024
+const DISCARD_MS_MAX = 2000
+
+/** Bytes that bodies under way hold together, so that many clients cannot fill the memory. */
+export class BodyBudget {
+  readonly #bytesMax: number
+  #bytes = 0
+
+  constructor(bytesMax: number) {
+    this.#bytesMax = bytesMax
+  }
+
+  take(bytes: number): void {
+    if (this.#bytes > 0 && this.#bytes + bytes > this.#bytesMax) {
+      throw new HttpProblem('overloaded', 'too many bodies are under way')
+    }
+    this.#bytes += bytes
+  }
+
+  give(bytes: number): void {
+    this.#bytes -= bytes
+  }
+}
+
+/**
+ * Reads a whole body, decompressed, of at most `bytesMax` bytes. The limit counts what comes out, so a small body that
+ * unpacks to a huge one stops at the limit.
+ */
+export async function readBody(
+  request: IncomingMessage,
+  { bytesMax, budget }: { bytesMax: number; budget: BodyBudget },
+): Promise<Buffer> {
+  if (Number(request.headers['content-length'] ?? 0) > bytesMax && request.headers['content-encoding'] === undefined) {
+    throw tooLarge(bytesMax)
+  }
+  const chunks: Buffer[] = []
+  let bytes = 0
+  const deadline = setTimeout(() => body.destroy(new HttpProblem('body_timeout', 'the body took over 10 s')), BODY_DEADLINE_MS)
+  const body = decodedBody(request)
+  try {
+    for await (const chunk of chunksOf(body)) {
+      if (bytes + chunk.byteLength > bytesMax) throw tooLarge(bytesMax)
+      budget.take(chunk.byteLength)
+      bytes += chunk.byteLength
+      chunks.push(chunk)
+    }
+  } finally {
+    clearTimeout(deadline)
+    budget.give(bytes)
+  }
+  return chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks, bytes)
+}
+
+/** The chunks of a body that may be of any length, decompressed, as they come. */
+export function streamBody(request: IncomingMessage): AsyncIterable<Buffer> {
+  return chunksOf(decodedBody(request))
+}
+
+/** Throws away what is left of a body, within bounds; tells whether all of it is gone. */
+export async function discardBody(request: IncomingMessage): Promise<boolean> {
+  if (request.readableEnded || request.method === 'GET' || request.method === 'HEAD') return true
+  request.unpipe()
+  const { promise, resolve } = Promise.withResolvers<boolean>()
+  let bytes = 0
+  const count = (chunk: Buffer) => {
+    bytes += chunk.byteLength
+    if (bytes > DISCARD_BYTES_MAX) resolve(false)
+  }
+  const ended = () => resolve(true)
+  const broken = () => resolve(false)
+  const deadline = setTimeout(broken, DISCARD_MS_MAX)
+  request.on('data', count).once('end', ended).once('close', broken).resume()
+  const all = await promise
+  clearTimeout(deadline)
+  request.off('data', count).off('end', ended).off('close', broken)
+  return all
+}
+
+function decodedBody(request: IncomingMessage): Readable {
+  const encoding = request.headers['content-encoding']?.trim().toLowerCase() ?? 'identity'
+  if (encoding === 'identity') return request
+  if (encoding !== 'gzip' && encoding !== 'x-gzip' && encoding !== 'zstd') {
+    throw new HttpProblem('unsupported_encoding', 'bodies may be sent as they are, or as gzip or zstd', {
+      headers: { 'accept-encoding': 'gzip, zstd' },
+    })
+  }
+  const decoder = encoding === 'zstd' ? createZstdDecompress() : createGunzip()
+  // `pipeline` would destroy the request when decoding fails, and with it the connection that the answer needs.
+  request.once('close', () => {
+    if (!request.readableEnded) decoder.destroy(new Error('the client went away'))
+  })
+  return request.pipe(decoder)
+}
+
+async function* chunksOf(body: Readable): AsyncGenerator<Buffer> {
+  try {
+    yield* body.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>
+  } catch (error) {
+    const code = (error as { code?: string }).code ?? ''
+    if (/^(Z_|ZSTD_|ERR_ZSTD|ERR_ZLIB)/.test(code)) {
+      throw new HttpProblem('invalid_encoding', 'the body is not what its Content-Encoding says, or is cut off')
+    }
+    throw error
+  }
+}
+
+function tooLarge(bytesMax: number): HttpProblem {
+  const detail = `a JSON body may have ${bytesMax} bytes; send more events than that as application/x-ndjson`
+  return new HttpProblem('body_too_large', detail, { more: { limit_bytes: bytesMax } })
+}

@@ -1,0 +1,82 @@
+import type { FailureCode } from '../errors.ts'
+
+/**
+ * Every error that a client can get: the one place where a status is chosen. `docs/errors.md` has a row for each.
+ */
+export const PROBLEMS = {
+  invalid_event: { status: 400, title: 'The event is not valid' },
+  invalid_events: { status: 400, title: 'None of the events is valid' },
+  invalid_json: { status: 400, title: 'The body is not JSON' },
+  invalid_encoding: { status: 400, title: 'The body cannot be decompressed' },
+  invalid_parameter: { status: 400, title: 'A parameter is not valid' },
+  invalid_header: { status: 400, title: 'A header is not valid' },
+  invalid_request: { status: 400, title: 'The request is not valid HTTP' },
+  key_required: { status: 401, title: 'A key is required' },
+  key_unknown: { status: 401, title: 'The key is not known' },
+  key_scope: { status: 403, title: 'The key does not allow this' },
+  not_found: { status: 404, title: 'There is no such thing' },
+  unknown_path: { status: 404, title: 'There is no such path' },
+  method_not_allowed: { status: 405, title: 'The path does not take this method' },
+  not_acceptable: { status: 406, title: 'There is no such representation' },
+  body_timeout: { status: 408, title: 'The body came too slowly' },
+  removed: { status: 410, title: 'It is no longer there' },
+  body_too_large: { status: 413, title: 'The body is too large' },
+  uri_too_long: { status: 414, title: 'The address is too long' },
+  unsupported_media_type: { status: 415, title: 'The media type is not supported' },
+  unsupported_encoding: { status: 415, title: 'The content encoding is not supported' },
+  undecodable: { status: 422, title: 'The record is not an event' },
+  header_too_large: { status: 431, title: 'The headers are too large' },
+  internal: { status: 500, title: 'Something went wrong here' },
+  log_unavailable: { status: 503, title: 'The log is away' },
+  log_overloaded: { status: 503, title: 'The log is too slow' },
+  overloaded: { status: 503, title: 'Too much is under way' },
+  store_unavailable: { status: 503, title: 'The store is away' },
+  statistics_unavailable: { status: 503, title: 'The statistics are away' },
+  stopping: { status: 503, title: 'The service is stopping' },
+} as const satisfies Record<string, { status: number; title: string }>
+
+export type ProblemCode = keyof typeof PROBLEMS
+
+export type ProblemOptions = {
+  errors?: readonly object[]
+  /** Further members of the problem document. */
+  more?: Record<string, unknown>
+  headers?: Record<string, string>
+}
+
+/** An answer that is an error, by RFC 9457. `detail` is for the client: never a stack, a query or a secret. */
+export class HttpProblem extends Error {
+  readonly code: ProblemCode
+  readonly status: number
+  readonly headers: Record<string, string>
+  readonly #options: ProblemOptions
+
+  constructor(code: ProblemCode, detail: string, options: ProblemOptions = {}) {
+    super(detail)
+    this.name = 'HttpProblem'
+    this.code = code
+    this.status = PROBLEMS[code].status
+    const retry: Record<string, string> = this.status === 503 ? { 'retry-after': '1' } : {}
+    this.headers = { ...retry, ...options.headers }
+    this.#options = options
+  }
+
+  body(): Record<string, unknown> {
+    const { title, status } = PROBLEMS[this.code]
+    const { errors, more } = this.#options
+    const type = `urn:runify:problem:${this.code}`
+    return { type, title, status, detail: this.message, code: this.code, ...more, ...(errors && { errors }) }
+  }
+}
+
+/** How a broken world looks to a client. */
+export const PROBLEM_OF_FAILURE: Record<FailureCode, ProblemCode> = {
+  log_unavailable: 'log_unavailable',
+  log_overloaded: 'log_overloaded',
+  store_unavailable: 'store_unavailable',
+  statistics_unavailable: 'statistics_unavailable',
+  offset_removed: 'removed',
+  position_conflict: 'store_unavailable',
+  data_folder_in_use: 'internal',
+  closed: 'stopping',
+}

@@ -1,0 +1,339 @@
+import { STATUS_CODES } from 'node:http'
+import type { Socket } from 'node:net'
+import accepts from '@fastify/accepts'
+import swagger from '@fastify/swagger'
+import swaggerUi from '@fastify/swagger-ui'
+import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify'
+import type { ApiKey, Config } from '../config.ts'
+import { isFailure, StartError } from '../errors.ts'
+import type { Telemetry } from '../telemetry.ts'
+import { checkKey } from './api-keys.ts'
+import { type Parameter, type Parameters, type ParameterValues, parameterSchema, readParameters } from './parameter.ts'
+import { discardBody } from './body.ts'
+import { HttpProblem, PROBLEM_OF_FAILURE, type ProblemCode } from './problem.ts'
+
+export type ServerOptions = {
+  /** As in the configuration, like `receiver`. */
+  service: string
+  description: string
+  config: Pick<Config, 'host' | 'apiKeys'>
+  telemetry: Telemetry
+  /** Throws while something that the service cannot do without is away. */
+  checkReady: () => Promise<void>
+}
+
+export type Route<P extends Parameters> = {
+  summary: string
+  description?: string
+  parameters?: P
+  /** The media types that it can answer with, the preferred first. */
+  produces?: readonly string[]
+  /** What 200 holds: JSON Schema. */
+  response: Record<string, unknown>
+  /** The problems it can answer with, beside those that every path has. */
+  problems?: readonly ProblemCode[]
+  handler: (at: { values: ParameterValues<P>; request: FastifyRequest; reply: FastifyReply; mediaType: string }) => unknown
+}
+
+export type PostRoute = {
+  summary: string
+  description: string
+  /** Media type → schema of the body. */
+  bodies: Record<string, Record<string, unknown>>
+  headers?: Record<string, unknown>
+  responses: Record<string, { description: string; schema: Record<string, unknown> }>
+  problems: readonly ProblemCode[]
+  /** The body is not read yet: it is `request.raw`. */
+  handler: (request: FastifyRequest, reply: FastifyReply) => unknown
+}
+
+const JSON_TYPE = 'application/json'
+const PROBLEM_TYPE = 'application/problem+json; charset=utf-8'
+/** SIGTERM must end within 10 s: what is still being answered after this is cut off. */
+const CLOSE_DEADLINE_MS = 8000
+/** Paths that are open to everybody, as probes and browsers have no keys. */
+const OPEN_PATHS = /^\/(health\/|docs|openapi\.json)/
+
+/**
+ * The set-up that all services share: checks, keys, problem+json, health, metrics and API page. Nothing a client sends
+ * is coerced, and Fastify's own body parsing and serialising are off, because they coerce and drop.
+ */
+export class HttpServer implements AsyncDisposable {
+  readonly app: FastifyInstance
+  readonly #options: ServerOptions
+  /** Path pattern → its methods, to tell a wrong method from a wrong path. */
+  readonly #methods = new Map<string, { matches: RegExp; methods: Set<string> }>()
+
+  readonly #stopWork: (() => Promise<void>)[] = []
+
+  private constructor(options: ServerOptions) {
+    this.#options = options
+    this.app = fastify({
+      logger: false,
+      forceCloseConnections: 'idle',
+      return503OnClosing: false,
+      // A stream of events may last as long as it likes, but not stand still.
+      connectionTimeout: 60_000,
+      requestTimeout: 0,
+      routerOptions: { maxParamLength: 256 },
+      clientErrorHandler: answerBrokenRequest,
+    })
+  }
+
+  static async create(options: ServerOptions): Promise<HttpServer> {
+    const server = new HttpServer(options)
+    await server.#setUp()
+    return server
+  }
+
+  /** Adds a path that reads. */
+  get<P extends Parameters>(path: string, route: Route<P>): void {
+    const { parameters = {} as P, produces = [JSON_TYPE], handler } = route
+    this.app.get(path, { schema: this.#getSchema(path, route) }, (request, reply) => {
+      const mediaType = chooseType(request, produces)
+      const sent = { ...(request.query as object), ...(request.params as object) }
+      return handler({ values: readParameters(parameters, sent), request, reply, mediaType })
+    })
+  }
+
+  /** Adds a path that takes a body; the handler reads it. */
+  post(path: string, route: PostRoute): void {
+    const { summary, description, bodies, headers, responses, problems, handler } = route
+    const content = Object.fromEntries(Object.entries(bodies).map(([type, schema]) => [type, { schema }]))
+    const answers = Object.fromEntries(
+      Object.entries(responses).map(([status, { description, schema }]) => [
+        status,
+        { description, content: { [JSON_TYPE]: { schema } } },
+      ]),
+    )
+    const schema = {
+      tags: [this.#options.service],
+      summary,
+      description,
+      body: { content },
+      ...(headers && { headers }),
+      response: { ...answers, ...problemResponses(problems) },
+    }
+    this.app.post(path, { schema }, (request, reply) => handler(request, reply))
+  }
+
+  /** Resolves to the address, like `http://127.0.0.1:8080`. */
+  async listen(port: number, variable: string): Promise<string> {
+    const { host } = this.#options.config
+    try {
+      await this.app.listen({ host, port })
+    } catch (cause) {
+      const { code } = cause as { code?: string }
+      const why = code === 'EADDRINUSE' ? 'something else listens there' : String(cause)
+      throw new StartError(`${variable}: cannot listen on ${host}:${port}: ${why}`, { cause })
+    }
+    const address = this.app.server.address()
+    const bound = typeof address === 'object' && address !== null ? address.port : port
+    const url = `http://${host.includes(':') ? `[${host}]` : host}:${bound}`
+    this.#options.telemetry.listening(url)
+    return url
+  }
+
+  /** Has background work of the service end with the server, after its last answer. */
+  onDispose(stop: () => Promise<void>): void {
+    this.#stopWork.push(stop)
+  }
+
+  /** Stops accepting, finishes what is being answered, at most for `CLOSE_DEADLINE_MS`, then the background work. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    const deadline = setTimeout(() => this.app.server.closeAllConnections(), CLOSE_DEADLINE_MS)
+    await this.app.close()
+    clearTimeout(deadline)
+    for (const stop of this.#stopWork) await stop()
+    this.#options.telemetry.stopped()
+  }
+
+  openapi(): Record<string, unknown> {
+    return this.app.swagger() as unknown as Record<string, unknown>
+  }
+
+  async #setUp(): Promise<void> {
+    const { app } = this
+    const { service, description, telemetry } = this.#options
+    app.removeAllContentTypeParsers()
+    app.addContentTypeParser('*', (_request, _payload, done) => done(null, undefined))
+    app.setValidatorCompiler(() => () => true)
+    app.setSerializerCompiler(() => (data) => JSON.stringify(data))
+    app.setErrorHandler((error, request, reply) => this.#answerError(error, request, reply))
+    app.setNotFoundHandler((request) => this.#answerNotFound(request))
+    app.addHook('onRoute', ({ url, method }) => this.#rememberRoute(url, [method].flat()))
+    app.addHook('onRequest', async (request) => this.#checkKey(request))
+    app.addHook('onResponse', async (request, reply) => {
+      const route = request.routeOptions.url ?? 'none'
+      telemetry.requestDone({ method: request.method, route, status: reply.statusCode }, reply.elapsedTime / 1000)
+    })
+    await app.register(accepts)
+    await app.register(swagger, {
+      openapi: {
+        openapi: '3.1.0',
+        info: { title: `Runify ${service}`, description, version: '1.0.0', license: { name: 'MIT' } },
+        components: { securitySchemes: { key: { type: 'http', scheme: 'bearer' } } },
+        security: [{}, { key: [] }],
+      },
+    })
+    await app.register(swaggerUi, { routePrefix: '/docs', staticCSP: true })
+    this.#addOperations()
+  }
+
+  #addOperations(): void {
+    const { service, telemetry, checkReady } = this.#options
+    const health = { type: 'object', properties: { status: { type: 'string' } }, required: ['status'] }
+    this.get('/health/live', {
+      summary: 'Whether the process answers',
+      response: health,
+      handler: () => ({ status: 'live' }),
+    })
+    this.get('/health/ready', {
+      summary: 'Whether the service can do its work; 503 with the reason while it cannot',
+      response: health,
+      problems: ['log_unavailable', 'store_unavailable', 'statistics_unavailable'],
+      handler: async () => {
+        await checkReady()
+        return { status: 'ready' }
+      },
+    })
+    this.app.get(
+      '/metrics',
+      { schema: { tags: [service], summary: 'Metrics in the Prometheus text format', response: textResponse() } },
+      async (_request, reply) => reply.type(telemetry.registry.contentType).send(await telemetry.registry.metrics()),
+    )
+    this.app.get('/openapi.json', { schema: { hide: true } }, () => this.openapi())
+  }
+
+  #getSchema<P extends Parameters>(path: string, route: Route<P>) {
+    const { summary, description, produces = [JSON_TYPE], response, problems = [] } = route
+    const all = Object.entries<Parameter>(route.parameters ?? {})
+    const inPath = (name: string) => path.includes(`:${name}`)
+    const schemas = (chosen: typeof all) => ({
+      type: 'object',
+      properties: Object.fromEntries(chosen.map(([name, parameter]) => [name, parameterSchema(parameter)])),
+      required: chosen.filter(([, parameter]) => parameter.required).map(([name]) => name),
+    })
+    const params = all.filter(([name]) => inPath(name))
+    const query = all.filter(([name]) => !inPath(name))
+    const content = Object.fromEntries(
+      produces.map((type) => [type, { schema: type === JSON_TYPE ? response : { type: 'string' } }]),
+    )
+    const known: ProblemCode[] = all.length > 0 ? ['invalid_parameter', ...problems] : [...problems]
+    return {
+      tags: [this.#options.service],
+      summary,
+      ...(description && { description }),
+      ...(params.length > 0 && { params: schemas(params) }),
+      ...(query.length > 0 && { querystring: schemas(query) }),
+      response: { 200: { description: summary, content }, ...problemResponses(known) },
+    }
+  }
+
+  #rememberRoute(url: string, methods: string[]): void {
+    if (url.includes('*')) return
+    const matches = new RegExp(`^${url.replaceAll('.', '\\.').replaceAll(/:\w+/g, '[^/]+')}$`)
+    const known = this.#methods.get(url) ?? { matches, methods: new Set() }
+    for (const method of methods) known.methods.add(method)
+    this.#methods.set(url, known)
+  }
+
+  #checkKey(request: FastifyRequest): void {
+    if (OPEN_PATHS.test(request.url)) return
+    const scope: ApiKey['scope'] = request.method === 'GET' || request.method === 'HEAD' ? 'read' : 'write'
+    checkKey(this.#options.config.apiKeys, scope, request.headers.authorization)
+  }
+
+  #answerNotFound(request: FastifyRequest): never {
+    const path = request.url.split('?', 1)[0] as string
+    for (const { matches, methods } of this.#methods.values()) {
+      if (!matches.test(path)) continue
+      const allow = [...methods].join(', ')
+      throw new HttpProblem('method_not_allowed', `${path.slice(0, 200)} takes ${allow}`, { headers: { allow } })
+    }
+    throw new HttpProblem('unknown_path', 'see /docs for the paths of this service')
+  }
+
+  async #answerError(error: unknown, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+    const problem = toProblem(error)
+    if (problem.status === 500) {
+      const route = request.routeOptions.url ?? 'none'
+      this.#options.telemetry.requestFailed(error, { method: request.method, route })
+    }
+    // A client that is still sending would have its connection reset before it reads the answer, and what is left of
+    // a body would be taken for the next request.
+    if (!(await discardBody(request.raw))) reply.header('connection', 'close')
+    return reply.code(problem.status).headers(problem.headers).type(PROBLEM_TYPE).send(JSON.stringify(problem.body()))
+  }
+}
+
+function toProblem(error: unknown): HttpProblem {
+  if (error instanceof HttpProblem) return error
+  if (isFailure(error)) return new HttpProblem(PROBLEM_OF_FAILURE[error.code], error.message)
+  const { code, statusCode } = error as { code?: string; statusCode?: number }
+  if (code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE') {
+    return new HttpProblem('unsupported_media_type', 'the Content-Type header is not a media type')
+  }
+  if (code === 'FST_ERR_MAX_PARAM_LENGTH' || statusCode === 414) return new HttpProblem('uri_too_long', 'the path is too long')
+  if (statusCode !== undefined && statusCode >= 400 && statusCode < 500) {
+    return new HttpProblem('invalid_request', 'the request cannot be understood')
+  }
+  return new HttpProblem('internal', 'this is our fault and has been logged')
+}
+
+function chooseType(request: FastifyRequest, produces: readonly string[]): string {
+  const chosen = request.accepts().type([...produces])
+  if (typeof chosen === 'string') return chosen
+  throw new HttpProblem('not_acceptable', `this path answers with ${produces.join(', ')}`)
+}
+
+function problemResponses(codes: readonly ProblemCode[]): Record<string, unknown> {
+  const byStatus = new Map<number, ProblemCode[]>()
+  for (const code of codes) {
+    const { status } = new HttpProblem(code, '')
+    byStatus.set(status, [...(byStatus.get(status) ?? []), code])
+  }
+  return Object.fromEntries(
+    [...byStatus].map(([status, listed]) => [
+      status,
+      { description: listed.join(', '), content: { 'application/problem+json': { schema: PROBLEM_SCHEMA } } },
+    ]),
+  )
+}
+
+const PROBLEM_SCHEMA = {
+  type: 'object',
+  required: ['type', 'title', 'status', 'detail', 'code'],
+  properties: {
+    type: { type: 'string', format: 'uri' },
+    title: { type: 'string' },
+    status: { type: 'integer' },
+    detail: { type: 'string' },
+    code: { type: 'string' },
+    errors: {
+      type: 'array',
+      items: { type: 'object', properties: { pointer: { type: 'string' }, detail: { type: 'string' } } },
+    },
+  },
+}
+
+function textResponse() {
+  return { 200: { description: 'Metrics', content: { 'text/plain': { schema: { type: 'string' } } } } }
+}
+
+/** What is not HTTP never reaches a route: answered on the bare connection, in the same form as every other error. */
+function answerBrokenRequest(this: FastifyInstance, error: Error & { code?: string }, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy()
+    return
+  }
+  const problem =
+    error.code === 'HPE_HEADER_OVERFLOW'
+      ? new HttpProblem('header_too_large', 'the headers are larger than 16 KiB')
+      : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+        ? new HttpProblem('body_timeout', 'the request came too slowly')
+        : new HttpProblem('invalid_request', 'the request is not valid HTTP/1.1')
+  const body = JSON.stringify(problem.body())
+  const head = `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}\r\nconnection: close\r\ncontent-type: ${PROBLEM_TYPE}`
+  socket.end(`${head}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`)
+}

@@ -1,0 +1,203 @@
+import { randomUUIDv7 } from 'node:crypto'
+import { CATALOGUE, type EventType, type RunifyEvent } from '../../events/catalogue.ts'
+import {
+  checkEvent,
+  checkEventText,
+  type Checked,
+  countQuotes,
+  type FieldError,
+  parseJson,
+  quotesOf,
+} from '../../events/check.ts'
+import { encodeEvent } from '../../events/codec.ts'
+import { findRepeatedMembers } from '../../events/repeated-members.ts'
+import { derivedTraceId } from '../../events/trace-id.ts'
+import { Failure } from '../../errors.ts'
+import { HttpProblem } from '../../http/problem.ts'
+import type { EventLog, NewRecord } from '../../log/event-log.ts'
+import { isBlank, LineSplitter, TOO_LONG } from './line-splitter.ts'
+
+/** What was done with the events of one request. `errors` are the first `ERRORS_MAX`. */
+export type Tally = { accepted: number; rejected: number; errors: IndexedError[] }
+export type IndexedError = FieldError & { index: number }
+
+/** Where a clock and ids come from; tests choose their own. */
+export type Sources = { now: () => number; newId: () => string }
+
+export const SYSTEM_SOURCES: Sources = { now: Date.now, newId: () => randomUUIDv7() }
+
+const ERRORS_MAX = 100
+/** What a stream hands to the log at a time, and how many such parts may be under way. */
+const PART_RECORDS_MAX = 1000
+const PART_BYTES_MAX = 256 * 1024
+const PARTS_UNDER_WAY_MAX = 4
+
+/** Bodies → events → the log. Knows nothing of HTTP but its problems. */
+export class Intake {
+  readonly #log: EventLog
+  readonly #sources: Sources
+
+  constructor(log: EventLog, sources: Sources) {
+    this.#log = log
+    this.#sources = sources
+  }
+
+  /** One event. Resolves to its `trace_id` when the log has it durably. */
+  async takeOne(type: EventType, body: Buffer, idempotencyKey: string | undefined): Promise<string> {
+    const checked = checkEventText(type, body)
+    if (!checked.ok) throw checked.malformed ? notJson(checked.errors[0]?.detail ?? '') : invalidEvent(checked.errors)
+    const event = this.#accept(type, checked, idempotencyKey)
+    await this.#log.append([toRecord(event)])
+    return event.trace_id
+  }
+
+  /** The events of a JSON array: the good ones are kept, all in one append. */
+  async takeArray(type: EventType, body: Buffer): Promise<Tally> {
+    const parsed = parseJson(body)
+    if (!parsed.ok) throw notJson(parsed.detail)
+    const items = parsed.value as unknown[]
+    const checks = items.map((item) => checkEvent(type, item))
+    // As for one event: only where there are more quotes than the events need can a member be there twice.
+    const quotes = checks.reduce((sum, checked) => sum + (checked.ok ? quotesOf(type, checked.fields) : 0), 0)
+    const repeated = quotes === countQuotes(body) ? [] : findRepeatedMembers(parsed.text)
+    const tally: Tally = { accepted: 0, rejected: 0, errors: [] }
+    const records: NewRecord[] = []
+    const repeatedByIndex = Map.groupBy(repeated, ({ pointer }) => Number(pointer.split('/')[1]))
+    for (const [index, checked] of checks.entries()) {
+      const twice = repeatedByIndex.get(index)?.map(({ pointer, detail }) => ({ pointer: `/${pointer.split('/').slice(2).join('/')}`, detail }))
+      if (checked.ok && twice === undefined) records.push(toRecord(this.#accept(type, checked)))
+      else reject(tally, index, checked.ok ? (twice as FieldError[]) : checked.errors)
+    }
+    await this.#log.append(records)
+    tally.accepted = records.length
+    return tally
+  }
+
+  /**
+   * The events of an NDJSON stream of any length, a line each. Holds a few parts of it at a time, and reads on only
+   * as fast as the log takes them. When the log fails, what was accepted until then is told with the problem.
+   */
+  async takeStream(type: EventType, chunks: AsyncIterable<Buffer>, lineBytesMax: number): Promise<Tally> {
+    const tally: Tally = { accepted: 0, rejected: 0, errors: [] }
+    const splitter = new LineSplitter(lineBytesMax)
+    const parts = new PartQueue(this.#log, tally)
+    let index = 0
+    const takeLine = (line: Buffer | typeof TOO_LONG) => {
+      if (line === TOO_LONG) reject(tally, index++, [{ pointer: '', detail: `is longer than ${lineBytesMax} bytes` }])
+      else if (!isBlank(line)) {
+        const checked = checkEventText(type, line)
+        if (checked.ok) parts.add(toRecord(this.#accept(type, checked)))
+        else reject(tally, index, checked.errors)
+        index++
+      }
+    }
+    try {
+      for await (const chunk of chunks) {
+        for (const line of splitter.push(chunk)) takeLine(line)
+        await parts.belowLimit()
+      }
+      for (const line of splitter.end()) takeLine(line)
+      await parts.finish()
+      return tally
+    } catch (error) {
+      await parts.settle()
+      throw withTally(error, tally)
+    }
+  }
+
+  #accept(type: EventType, checked: Checked<EventType> & { ok: true }, idempotencyKey?: string): RunifyEvent {
+    const { fields } = checked
+    if (idempotencyKey !== undefined) {
+      if (fields.event_id !== undefined && fields.event_id !== idempotencyKey) {
+        throw new HttpProblem('invalid_header', 'Idempotency-Key and event_id are both given and differ')
+      }
+      fields.event_id = idempotencyKey
+    }
+    const { event_id, user_id } = fields
+    const trace_id = event_id === undefined ? this.#sources.newId() : derivedTraceId(type, user_id, event_id)
+    return { type, trace_id, date_created: this.#sources.now(), fields } as RunifyEvent
+  }
+}
+
+/** The parts of a stream on their way to the log. Counts as accepted what the log has confirmed, nothing else. */
+class PartQueue {
+  readonly #log: EventLog
+  readonly #tally: Tally
+  #part: NewRecord[] = []
+  #partBytes = 0
+  #underWay: Promise<void>[] = []
+  #failure: { error: unknown } | undefined
+
+  constructor(log: EventLog, tally: Tally) {
+    this.#log = log
+    this.#tally = tally
+  }
+
+  add(record: NewRecord): void {
+    this.#part.push(record)
+    this.#partBytes += record.value.byteLength
+    if (this.#part.length >= PART_RECORDS_MAX || this.#partBytes >= PART_BYTES_MAX) this.#send()
+  }
+
+  /** Resolves when another part may be started; throws what the log threw. */
+  async belowLimit(): Promise<void> {
+    while (this.#underWay.length >= PARTS_UNDER_WAY_MAX) await this.#underWay[0]
+    if (this.#failure !== undefined) throw this.#failure.error
+  }
+
+  async finish(): Promise<void> {
+    this.#send()
+    await this.settle()
+    if (this.#failure !== undefined) throw this.#failure.error
+  }
+
+  async settle(): Promise<void> {
+    await Promise.all(this.#underWay)
+  }
+
+  #send(): void {
+    if (this.#part.length === 0) return
+    const part = this.#part
+    this.#part = []
+    this.#partBytes = 0
+    // A part after one that failed would be out of order for a client that sends the rest again.
+    if (this.#failure !== undefined) return
+    const sent = this.#log.append(part).then(
+      () => {
+        this.#tally.accepted += part.length
+      },
+      (error: unknown) => {
+        this.#failure ??= { error }
+      },
+    )
+    const tracked = sent.then(() => {
+      this.#underWay = this.#underWay.filter((other) => other !== tracked)
+    })
+    this.#underWay.push(tracked)
+  }
+}
+
+function notJson(detail: string): HttpProblem {
+  return new HttpProblem('invalid_json', `the body ${detail}`, { errors: [{ pointer: '', detail }] })
+}
+
+function invalidEvent(errors: FieldError[]): HttpProblem {
+  const detail = errors.map((error) => `${error.pointer.slice(1) || 'the event'} ${error.detail}`).join('; ')
+  return new HttpProblem('invalid_event', detail, { errors })
+}
+
+function reject(tally: Tally, index: number, errors: readonly FieldError[]): void {
+  tally.rejected++
+  for (const error of errors) if (tally.errors.length < ERRORS_MAX) tally.errors.push({ index, ...error })
+}
+
+function toRecord(event: RunifyEvent): NewRecord {
+  return { topic: CATALOGUE[event.type].topic, key: event.fields.user_id, value: encodeEvent(event) }
+}
+
+function withTally(error: unknown, { accepted, rejected }: Tally): unknown {
+  if (!(error instanceof Failure)) return error
+  const code = error.code === 'log_overloaded' ? 'log_overloaded' : 'log_unavailable'
+  const detail = `${error.message}: ${accepted} events of this stream were accepted; send it again, those with an event_id are not doubled`
+  return new HttpProblem(code, detail, { more: { accepted, rejected } })
+}

@@ -1,0 +1,166 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { Config } from '../../config.ts'
+import { isFailure } from '../../errors.ts'
+import { CATALOGUE, EVENT_TYPES, type EventType } from '../../events/catalogue.ts'
+import { sentSchema } from '../../events/codec.ts'
+import { BodyBudget, readBody, streamBody } from '../../http/body.ts'
+import { HttpProblem } from '../../http/problem.ts'
+import { HttpServer } from '../../http/server.ts'
+import type { EventLog } from '../../log/event-log.ts'
+import type { Telemetry } from '../../telemetry.ts'
+import { Intake, type Sources, SYSTEM_SOURCES, type Tally } from './intake.ts'
+
+export type ReceiverDeps = { log: EventLog; config: Config; telemetry: Telemetry; sources?: Sources }
+
+/** The door: takes events by HTTP and appends them to the log. 2xx is sent only for what the log has durably. */
+export async function createReceiver({ log, config, telemetry, sources = SYSTEM_SOURCES }: ReceiverDeps): Promise<HttpServer> {
+  const server = await HttpServer.create({
+    service: 'receiver',
+    description: 'Takes runs and songs, one or many at a time, and keeps each of them before it says so.',
+    config,
+    telemetry,
+    checkReady: () => log.checkReady(),
+  })
+  const intake = new Intake(log, sources)
+  const budget = new BodyBudget(config.pendingBytesMax)
+
+  for (const type of EVENT_TYPES) {
+    server.post(CATALOGUE[type].path, {
+      summary: `Send ${CATALOGUE[type].title.toLowerCase()}, or many`,
+      description: DESCRIPTION,
+      bodies: {
+        'application/json': { oneOf: [sentSchema(type), { type: 'array', items: sentSchema(type) }] },
+        'application/x-ndjson': { type: 'string', description: 'One event a line, any number of lines' },
+      },
+      headers: HEADERS,
+      responses: RESPONSES,
+      problems: PROBLEMS,
+      handler: (request, reply) => take(type, request, reply),
+    })
+  }
+  return server
+
+  async function take(type: EventType, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+    try {
+      const key = idempotencyKey(request)
+      if (mediaTypeOf(request) === 'application/x-ndjson') {
+        forOneEvent(key)
+        return answerTally(type, reply, await intake.takeStream(type, streamBody(request.raw), config.lineBytesMax))
+      }
+      const body = await readBody(request.raw, { bytesMax: config.bodyBytesMax, budget })
+      if (isArray(body)) {
+        forOneEvent(key)
+        return answerTally(type, reply, await intake.takeArray(type, body))
+      }
+      const traceId = await intake.takeOne(type, body, key)
+      telemetry.eventsAccepted(type, 1)
+      return reply.code(201).type(JSON_UTF8).send(`{"trace_id":"${traceId}"}`)
+    } catch (error) {
+      if (isFailure(error)) telemetry.appendRefused(error.code, error)
+      if (error instanceof HttpProblem && error.code === 'invalid_event') telemetry.eventsRejected(type, 1)
+      throw error
+    }
+  }
+
+  function answerTally(type: EventType, reply: FastifyReply, { accepted, rejected, errors }: Tally): FastifyReply {
+    telemetry.eventsAccepted(type, accepted)
+    telemetry.eventsRejected(type, rejected)
+    if (rejected === 0) return reply.code(201).send({ accepted, rejected })
+    if (accepted > 0) return reply.code(207).send({ accepted, rejected, errors })
+    throw new HttpProblem('invalid_events', `none of the ${rejected} events is valid`, { errors, more: { accepted, rejected } })
+  }
+}
+
+const JSON_UTF8 = 'application/json; charset=utf-8'
+const MEDIA_TYPE = /^\s*(application\/(?:json|x-ndjson))\s*(?:;\s*charset\s*=\s*"?utf-?8"?\s*)?;?\s*$/i
+const VISIBLE_ASCII = /^[\x21-\x7e]{1,128}$/
+
+function mediaTypeOf(request: FastifyRequest): string {
+  const mediaType = MEDIA_TYPE.exec(request.headers['content-type'] ?? '')?.[1]?.toLowerCase()
+  if (mediaType !== undefined) return mediaType
+  throw new HttpProblem('unsupported_media_type', 'Content-Type must be application/json or application/x-ndjson, in UTF-8')
+}
+
+/** Header values have no defined encoding beyond ASCII, so other characters belong into `event_id`. */
+function idempotencyKey(request: FastifyRequest): string | undefined {
+  const sent = request.raw.headersDistinct['idempotency-key']
+  if (sent === undefined) return undefined
+  const [key] = sent
+  if (sent.length === 1 && key !== undefined && VISIBLE_ASCII.test(key)) return key
+  throw new HttpProblem('invalid_header', 'Idempotency-Key must be sent once and be 1 to 128 visible ASCII characters', {
+    errors: [{ pointer: '/Idempotency-Key', detail: 'must be 1 to 128 visible ASCII characters, sent once' }],
+  })
+}
+
+function forOneEvent(key: string | undefined): void {
+  if (key === undefined) return
+  throw new HttpProblem('invalid_header', 'Idempotency-Key is for one event; give each event of many its own event_id')
+}
+
+function isArray(body: Buffer): boolean {
+  for (const byte of body) {
+    if (byte === 0x5b) return true
+    if (byte !== 0x20 && byte !== 0x09 && byte !== 0x0a && byte !== 0x0d) return false
+  }
+  return false
+}
+
+const DESCRIPTION =
+  'Answers only when the log has the event durably. With `event_id`, or an `Idempotency-Key` header for one event, the ' +
+  'same event may be sent any number of times and is stored once. An array or a stream of lines keeps the good events ' +
+  'and names the bad ones.'
+
+const HEADERS = {
+  type: 'object',
+  properties: {
+    'idempotency-key': { type: 'string', minLength: 1, maxLength: 128, description: 'The event_id of one event' },
+    'content-encoding': { type: 'string', enum: ['gzip', 'zstd'], description: 'How the body is compressed' },
+  },
+}
+
+const COUNT = { type: 'integer', minimum: 0 }
+const TALLY = { accepted: COUNT, rejected: COUNT }
+const INDEXED_ERROR = {
+  type: 'object',
+  required: ['index', 'pointer', 'detail'],
+  properties: {
+    index: { type: 'integer', minimum: 0, description: 'Which event, from 0; blank lines do not count' },
+    pointer: { type: 'string', description: 'JSON Pointer to the field' },
+    detail: { type: 'string' },
+  },
+}
+
+const RESPONSES = {
+  201: {
+    description: 'All of it is in the log',
+    schema: {
+      oneOf: [
+        { type: 'object', required: ['trace_id'], properties: { trace_id: { type: 'string', format: 'uuid' } } },
+        { type: 'object', required: ['accepted', 'rejected'], properties: TALLY },
+      ],
+    },
+  },
+  207: {
+    description: 'The good events are in the log; the first 100 errors',
+    schema: {
+      type: 'object',
+      required: ['accepted', 'rejected', 'errors'],
+      properties: { ...TALLY, errors: { type: 'array', items: INDEXED_ERROR } },
+    },
+  },
+}
+
+const PROBLEMS = [
+  'invalid_json',
+  'invalid_event',
+  'invalid_events',
+  'invalid_encoding',
+  'invalid_header',
+  'body_timeout',
+  'body_too_large',
+  'unsupported_media_type',
+  'unsupported_encoding',
+  'log_unavailable',
+  'log_overloaded',
+  'overloaded',
+] as const

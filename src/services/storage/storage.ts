@@ -1,0 +1,181 @@
+import { Readable } from 'node:stream'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { Config } from '../../config.ts'
+import { CATALOGUE, EVENT_TYPES, type EventType } from '../../events/catalogue.ts'
+import { storedSchema, toWire } from '../../events/codec.ts'
+import type { Parameters, ParameterValues } from '../../http/parameter.ts'
+import { HttpProblem } from '../../http/problem.ts'
+import { HttpServer } from '../../http/server.ts'
+import type { EventLog } from '../../log/event-log.ts'
+import { formatCursors, parseCursors } from '../../log/position.ts'
+import type { EventStore, PageQuery } from '../../store/event-store.ts'
+import type { Telemetry } from '../../telemetry.ts'
+import { StorageConsumer } from './consumer.ts'
+import { asCsv, asNdjson, placeOf, streamPages } from './event-stream.ts'
+import { decodePageCursor, encodePageCursor } from './page-cursor.ts'
+
+export type StorageDeps = { log: EventLog; store: EventStore; config: Config; telemetry: Telemetry }
+
+/** A running Storage: its endpoints, and the consumer that fills the store until it is disposed. */
+export async function createStorage({ log, store, config, telemetry }: StorageDeps): Promise<HttpServer> {
+  const consumer = new StorageConsumer({ log, store, telemetry, batchRecordsMax: config.batchRecordsMax })
+  const server = await HttpServer.create({
+    service: 'storage',
+    description: 'Keeps every event of the log once, and gives them back by time, by id and as a feed of changes.',
+    config,
+    telemetry,
+    checkReady: async () => {
+      await store.checkReady()
+      if (consumer.trouble !== undefined) throw consumer.trouble
+    },
+  })
+  addRoutes(server, store)
+
+  const stop = new AbortController()
+  const consuming = consumer.run(stop.signal)
+  server.onDispose(async () => {
+    stop.abort()
+    await consuming
+  })
+  return server
+}
+
+function addRoutes(server: HttpServer, store: EventStore): void {
+  for (const type of EVENT_TYPES) {
+    server.get(CATALOGUE[type].path, {
+      summary: `${CATALOGUE[type].title}s of a range of time, as many as \`limit\`, or all as a stream`,
+      description: RANGE_DESCRIPTION,
+      parameters: RANGE,
+      produces: ['application/json', 'application/x-ndjson', 'text/csv'],
+      response: { type: 'array', items: storedSchema(type) },
+      problems: ['store_unavailable'],
+      handler: ({ values, request, reply, mediaType }) => {
+        const query = toQuery(type, values)
+        if (mediaType === 'application/json') return sendPage(store, query, values.limit, request, reply)
+        const pages = streamPages(store, query)
+        const text = mediaType === 'text/csv' ? asCsv(type, pages) : asNdjson(pages)
+        return reply.type(`${mediaType}; charset=utf-8`).send(Readable.from(text, { objectMode: false, highWaterMark: 1 }))
+      },
+    })
+  }
+  server.get('/stats', {
+    summary: 'How many events are stored',
+    response: {
+      type: 'object',
+      required: EVENT_TYPES.map((type) => CATALOGUE[type].countName),
+      properties: Object.fromEntries(EVENT_TYPES.map((type) => [CATALOGUE[type].countName, { type: 'integer' }])),
+    },
+    problems: ['store_unavailable'],
+    handler: async () => {
+      const counts = await store.counts()
+      return Object.fromEntries(EVENT_TYPES.map((type) => [CATALOGUE[type].countName, counts[type]]))
+    },
+  })
+  server.get('/events/:trace_id', {
+    summary: 'One event by its id',
+    parameters: { trace_id: { kind: 'uuid', required: true, description: 'As the Receiver answered' } },
+    response: { oneOf: EVENT_TYPES.map((type) => storedSchema(type, { type: { const: type } })) },
+    problems: ['not_found', 'store_unavailable'],
+    handler: async ({ values }) => {
+      const found = await store.event(values.trace_id)
+      if (found === undefined) throw new HttpProblem('not_found', 'no event with this trace_id is stored')
+      return { type: found.event.type, ...toWire(found.event) }
+    },
+  })
+  server.get('/changes', {
+    summary: 'What was stored after a position, in the order it was stored',
+    description: CHANGES_DESCRIPTION,
+    parameters: CHANGES,
+    response: CHANGES_RESPONSE,
+    problems: ['store_unavailable'],
+    handler: async ({ values }) => {
+      const after = parseCursors(values.after ?? '')
+      if (after === undefined) throw invalidPosition()
+      const page = await store.changes({ after, limit: values.limit })
+      const changes = page.changes.map(({ partition, offset, event }) => {
+        return { type: event.type, partition, offset, event: toWire(event) }
+      })
+      return { changes, next: formatCursors(page.next), complete: page.complete }
+    },
+  })
+}
+
+async function sendPage(
+  store: EventStore,
+  query: Omit<PageQuery, 'limit'>,
+  limit: number,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<unknown> {
+  // One more than asked for tells whether there is a next page.
+  const events = await store.page({ ...query, limit: limit + 1 })
+  const last = events[limit - 1]
+  if (events.length > limit && last !== undefined) {
+    const parameters = new URLSearchParams(request.query as Record<string, string>)
+    const { by, order } = query
+    parameters.set('cursor', encodePageCursor({ by, order, after: placeOf(last, by) }))
+    reply.header('link', `<${request.url.split('?', 1)[0]}?${parameters}>; rel="next"`)
+  }
+  return events.slice(0, limit).map(toWire)
+}
+
+function toQuery(type: EventType, values: ParameterValues<typeof RANGE>): Omit<PageQuery, 'limit'> {
+  const { start_timestamp: from, end_timestamp: to, user_id, by, order, cursor } = values
+  const after = cursor === undefined ? undefined : decodePageCursor(cursor, { by, order })
+  return { type, by, order, from, to, user_id, after }
+}
+
+function invalidPosition(): HttpProblem {
+  const detail = 'must be a position as an answer of this path gave it in `next`'
+  return new HttpProblem('invalid_parameter', `after ${detail}`, { errors: [{ pointer: '/after', detail }] })
+}
+
+const RANGE = {
+  start_timestamp: { kind: 'instant', description: 'Events at this time or later' },
+  end_timestamp: { kind: 'instant', description: 'Events before this time' },
+  user_id: { kind: 'uuid', description: 'Events of this user only' },
+  by: {
+    kind: 'choice',
+    choices: ['timestamp', 'date_created'],
+    standard: 'timestamp',
+    description: 'Which time: when it began, or when Runify received it',
+  },
+  order: { kind: 'choice', choices: ['asc', 'desc'], standard: 'asc', description: 'Oldest or newest first' },
+  limit: { kind: 'integer', min: 1, max: 10_000, standard: 1000, description: 'Events a page; streams have no limit' },
+  cursor: { kind: 'text', charactersMax: 200, description: 'From the Link header of the page before' },
+} as const satisfies Parameters
+
+const RANGE_DESCRIPTION =
+  'Ordered by the chosen time, then `trace_id`. While there is more, `Link: <…>; rel="next"` names the next page. With ' +
+  '`Accept: application/x-ndjson` or `text/csv` the whole range is streamed.'
+
+const CHANGES = {
+  after: { kind: 'text', charactersMax: 16_384, description: 'The `next` of the answer before; nothing: from the beginning' },
+  limit: { kind: 'integer', min: 1, max: 10_000, standard: 1000, description: 'Changes a page' },
+} as const satisfies Parameters
+
+const CHANGES_DESCRIPTION =
+  'The feed for other services. A reader that keeps `next` and asks with `after=<next>` sees every event once and misses ' +
+  'none, however many instances store at the same time. Ordered by offset within each partition of the log.'
+
+const CHANGES_RESPONSE = {
+  type: 'object',
+  required: ['changes', 'next', 'complete'],
+  properties: {
+    changes: {
+      type: 'array',
+      items: {
+        type: 'object',
+        required: ['type', 'partition', 'offset', 'event'],
+        properties: {
+          type: { type: 'string', enum: EVENT_TYPES },
+          partition: { type: 'integer' },
+          offset: { type: 'integer' },
+          event: { oneOf: EVENT_TYPES.map((type) => storedSchema(type)) },
+        },
+      },
+    },
+    next: { type: 'string', description: 'Give this as `after` to read on' },
+    complete: { type: 'boolean', description: 'Whether this is all that is stored' },
+  },
+}

@@ -1,0 +1,119 @@
+import { type Logger, pino } from 'pino'
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import type { Config } from './config.ts'
+import type { EventType } from './events/catalogue.ts'
+import type { PartitionCursor } from './log/position.ts'
+
+/** What each operational event does: its log line and its metric, together, so that neither is forgotten. */
+export type Telemetry = ReturnType<typeof createTelemetry>
+
+/**
+ * A service's log and metrics. `process_…` metrics are those of the thread's process, and appear once for each thread.
+ */
+export function createTelemetry(service: string, logLevel: Config['logLevel']) {
+  const registry = new Registry()
+  registry.setDefaultLabels({ service })
+  collectDefaultMetrics({ register: registry })
+  return describeEvents(pino({ level: logLevel, base: { service } }), registry)
+}
+
+function describeEvents(log: Logger, registry: Registry) {
+  const registers = [registry]
+  const requests = new Histogram({
+    name: 'runify_http_request_seconds',
+    help: 'Time from the first byte of a request to the last of its answer',
+    labelNames: ['method', 'route', 'status'],
+    buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10],
+    registers,
+  })
+  const accepted = new Counter({
+    name: 'runify_events_accepted_total',
+    help: 'Events acknowledged: the log has them durably',
+    labelNames: ['type'],
+    registers,
+  })
+  const rejected = new Counter({
+    name: 'runify_events_rejected_total',
+    help: 'Events refused at the door because they are not valid',
+    labelNames: ['type'],
+    registers,
+  })
+  const refused = new Counter({
+    name: 'runify_appends_refused_total',
+    help: 'Appends that the log did not take',
+    labelNames: ['code'],
+    registers,
+  })
+  const stored = new Counter({
+    name: 'runify_events_stored_total',
+    help: 'Events written to the store, each once',
+    labelNames: ['type'],
+    registers,
+  })
+  const repeated = new Counter({
+    name: 'runify_events_repeated_total',
+    help: 'Deliveries of events that the store had before',
+    labelNames: ['type'],
+    registers,
+  })
+  const dead = new Counter({
+    name: 'runify_dead_letters_total',
+    help: 'Records put into the dead letters',
+    labelNames: ['reason'],
+    registers,
+  })
+  const counted = new Counter({
+    name: 'runify_events_counted_total',
+    help: 'Events folded into the statistics',
+    registers,
+  })
+  const behind = new Gauge({
+    name: 'runify_statistics_behind_events',
+    help: 'Records of the log that the statistics do not cover yet',
+    registers,
+  })
+  const failures = new Counter({
+    name: 'runify_failures_total',
+    help: 'Pieces of background work that failed and are tried again',
+    labelNames: ['work', 'code'],
+    registers,
+  })
+
+  return {
+    registry,
+    listening: (address: string) => log.info({ address }, 'listening'),
+    stopped: () => log.info('stopped'),
+    requestDone: (at: { method: string; route: string; status: number }, seconds: number) =>
+      requests.observe(at, seconds),
+    requestFailed: (error: unknown, at: { method: string; route: string }) => log.error({ err: error, ...at }, 'request failed'),
+    eventsAccepted: (type: EventType, count: number) => accepted.inc({ type }, count),
+    eventsRejected: (type: EventType, count: number) => rejected.inc({ type }, count),
+    appendRefused: (code: string, error: unknown) => {
+      refused.inc({ code })
+      // One line for each would be a flood just when the log is away; the metric has them all.
+      if (code !== 'log_overloaded') log.warn({ err: error }, 'the log did not take an append')
+    },
+    eventsStored: (type: EventType, count: { stored: number; repeated: number }) => {
+      stored.inc({ type }, count.stored)
+      repeated.inc({ type }, count.repeated)
+      log.debug({ type, ...count }, 'stored')
+    },
+    deadLetter: (letter: { reason: string; detail: string; topic: string; partition: number; offset: number }) => {
+      dead.inc({ reason: letter.reason })
+      log.warn(letter, 'a record went to the dead letters')
+    },
+    recordsRemovedUnread: (gap: { topic: string; partition: number; from: number; to: number }) => {
+      failures.inc({ work: 'consume', code: 'removed_unread' })
+      log.error(gap, 'retention removed records that were never read')
+    },
+    eventsCounted: (count: number, cursors: readonly PartitionCursor[]) => {
+      counted.inc(count)
+      log.debug({ count, cursors }, 'counted')
+    },
+    statisticsBehind: (events: number) => behind.set(events),
+    workFailed: (work: string, error: unknown) => {
+      failures.inc({ work, code: (error as { code?: string }).code ?? 'unknown' })
+      log.error({ err: error, work }, 'background work failed and is tried again')
+    },
+  }
+}
