@@ -35,12 +35,14 @@ export type Config = {
 
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
 
-const PORTS: Record<ServiceName, { variable: string; standard: number }> = {
-  receiver: { variable: 'RECEIVER_PORT', standard: 8080 },
-  storage: { variable: 'STORAGE_PORT', standard: 8090 },
-  processing: { variable: 'PROCESSING_PORT', standard: 8100 },
-  analyzer: { variable: 'ANALYZER_PORT', standard: 8110 },
+export const PORT_VARIABLES: Record<ServiceName, string> = {
+  receiver: 'RECEIVER_PORT',
+  storage: 'STORAGE_PORT',
+  processing: 'PROCESSING_PORT',
+  analyzer: 'ANALYZER_PORT',
 }
+
+const STANDARD_PORTS: Record<ServiceName, number> = { receiver: 8080, storage: 8090, processing: 8100, analyzer: 8110 }
 
 /**
  * Reads and checks every variable at once, before anything starts. Throws a `StartError` that names the first one
@@ -61,10 +63,7 @@ export function readConfig(environment: Record<string, string | undefined> = pro
   return {
     host,
     ports: Object.fromEntries(
-      SERVICES.map((service) => {
-        const { variable, standard } = PORTS[service]
-        return [service, number(variable, standard, 0, 65_535)]
-      }),
+      SERVICES.map((service) => [service, number(PORT_VARIABLES[service], STANDARD_PORTS[service], 0, 65_535)]),
     ) as Record<ServiceName, number>,
     log: readEmbedded('RUNIFY_LOG', read('RUNIFY_LOG'), dataDir),
     store: readEmbedded('RUNIFY_STORE', read('RUNIFY_STORE'), dataDir),

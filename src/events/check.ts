@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer'
 import { type EventFields, type EventType, fieldsOf, isOptional } from './catalogue.ts'
-import { findRepeatedMembers } from './repeated-members.ts'
 import { checkField, Refusal } from './field.ts'
+import { findRepeatedMembers } from './repeated-members.ts'
 
 /** One thing wrong with a body. `pointer` is an RFC 6901 JSON Pointer from the event's root; '' is the event itself. */
 export type FieldError = { pointer: string; detail: string }
@@ -67,7 +67,10 @@ const UNKNOWN_NAMED_MAX = 20
 function unknownMembers(type: EventType, names: string[]): FieldError[] {
   const known = new Set(fieldsOf(type).map(([name]) => name))
   const unknown = names.filter((name) => !known.has(name)).slice(0, UNKNOWN_NAMED_MAX)
-  return unknown.map((name) => ({ pointer: `/${escapePointer(name.slice(0, 128))}`, detail: 'is not a field of this event' }))
+  return unknown.map((name) => ({
+    pointer: `/${escapePointer(name.slice(0, 128))}`,
+    detail: 'is not a field of this event',
+  }))
 }
 
 export function escapePointer(name: string): string {

@@ -44,7 +44,10 @@ export function fromWire(type: EventType, value: unknown): Decoded {
   if (dateCreated instanceof Refusal) return { ok: false, detail: `date_created ${dateCreated.detail}` }
   const checked = checkEvent(type, sent)
   if (!checked.ok) {
-    return { ok: false, detail: checked.errors.map(({ pointer, detail }) => `${pointer.slice(1)} ${detail}`).join('; ') }
+    return {
+      ok: false,
+      detail: checked.errors.map(({ pointer, detail }) => `${pointer.slice(1)} ${detail}`).join('; '),
+    }
   }
   const event = { type, trace_id: traceId, date_created: dateCreated, fields: checked.fields }
   return { ok: true, event: event as RunifyEvent }

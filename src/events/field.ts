@@ -89,7 +89,8 @@ function checkUuid(value: unknown): string | Refusal {
 function checkInstant(value: unknown): EpochMs | Refusal {
   if (typeof value !== 'string') return new Refusal(`must be a date-time in a string, not ${nameOf(value)}`)
   return (
-    parseInstant(value) ?? new Refusal('must be an RFC 3339 date-time with a zone, like 2024-05-01T06:30:00Z or …+02:00')
+    parseInstant(value) ??
+    new Refusal('must be an RFC 3339 date-time with a zone, like 2024-05-01T06:30:00Z or …+02:00')
   )
 }
 
@@ -104,6 +105,7 @@ function hasCharacters(text: string, min: number, max: number): boolean {
 
 function nameOf(value: unknown): string {
   if (value === null) return 'null'
+  if (value === undefined) return 'nothing'
   if (Array.isArray(value)) return 'an array'
   return typeof value === 'object' ? 'an object' : `a ${typeof value}`
 }

@@ -129,7 +129,7 @@ export class EmbeddedLog implements EventLog {
   async deleteBefore({ topic, partition, offset }: { topic: string; partition: number; offset: number }): Promise<void> {
     this.#guard(() => {
       this.#statements.moveFirst.run(offset, topic, partition)
-      this.#statements.deleteBefore.run(topic, partition, offset)
+      this.#statements.deleteRemoved.run(topic, partition)
     })
   }
 
@@ -289,7 +289,11 @@ function prepareStatements(database: DatabaseSync) {
       'SELECT group_name AS "group", topic, partition, next FROM group_cursors WHERE topic = ? ORDER BY group_name, partition',
     ),
     moveFirst: database.prepare('UPDATE partitions SET first = min(max(first, ?), next) WHERE topic = ? AND partition = ?'),
-    deleteBefore: database.prepare('DELETE FROM appended WHERE topic = ? AND partition = ? AND offset < ?'),
+    // Up to `first` and not to what was asked for: that may lie beyond the end, where an append may come in between.
+    deleteRemoved: database.prepare(
+      'DELETE FROM appended WHERE topic = ?1 AND partition = ?2 ' +
+        'AND offset < (SELECT first FROM partitions WHERE topic = ?1 AND partition = ?2)',
+    ),
   }
 }
 

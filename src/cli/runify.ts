@@ -1,0 +1,66 @@
+#!/usr/bin/env node
+import { readFileSync } from 'node:fs'
+import { type Command, CommandError, type Terminal, UsageError } from './command.ts'
+import { GENERATE } from './generate.ts'
+import { SEND } from './send.ts'
+
+const COMMANDS: Record<string, Command> = { send: SEND, generate: GENERATE }
+
+const HELP = `runify: send events to Runify, and make some up
+
+usage: runify COMMAND [OPTIONS]
+
+${Object.entries(COMMANDS)
+  .map(([name, { summary }]) => `  ${name.padEnd(10)} ${summary}`)
+  .join('\n')}
+
+  runify COMMAND --help   all about a command
+  runify --version        the version
+
+Exit codes: 0 all is well · 1 done, but some events were rejected · 2 a wrong command line, or it could not be done
+`
+
+/** A reader that has enough (`… | head`) closes the pipe: that is no error. */
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error
+  })
+}
+process.exitCode = await run(process.argv.slice(2), process)
+
+async function run([name, ...args]: string[], terminal: Terminal): Promise<number> {
+  if (name === undefined) {
+    terminal.stderr.write(HELP)
+    return 2
+  }
+  if (name === '--help' || name === '-h') {
+    terminal.stdout.write(HELP)
+    return 0
+  }
+  if (name === '--version' || name === '-v') {
+    terminal.stdout.write(`${version()}\n`)
+    return 0
+  }
+  const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined
+  if (command === undefined) {
+    terminal.stderr.write(`runify: there is no command ${JSON.stringify(name)}, see runify --help\n`)
+    return 2
+  }
+  if (args.includes('--help') || args.includes('-h')) {
+    terminal.stdout.write(command.help)
+    return 0
+  }
+  try {
+    return await command.run(args, terminal)
+  } catch (error) {
+    if (!(error instanceof CommandError)) throw error
+    const hint = error instanceof UsageError ? `, see runify ${name} --help` : ''
+    terminal.stderr.write(`runify ${name}: ${error.message}${hint}\n`)
+    return 2
+  }
+}
+
+function version(): string {
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
+  return (JSON.parse(text) as { version: string }).version
+}

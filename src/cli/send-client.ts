@@ -1,0 +1,119 @@
+import { CATALOGUE, type EventType } from '../events/catalogue.ts'
+import type { FieldError } from '../events/check.ts'
+
+export type IndexedError = FieldError & { index: number }
+
+/** What became of one request. */
+export type Answer =
+  /** The Receiver has decided about every line; `errors` may be the first ones only. */
+  | { kind: 'decided'; accepted: number; rejected: number; errors: IndexedError[] }
+  /** It refused the request as a whole, and would do so again. */
+  | { kind: 'refused'; detail: string }
+  /** There is nobody, or not now. `stored` is whether some of the lines may have been stored all the same. */
+  | { kind: 'away'; detail: string; stored: 'no' | 'perhaps'; retryAfterMs: number; connected: boolean }
+
+export type ReceiverOptions = {
+  /** The Receiver's address, without the path. */
+  to: URL
+  key: string | undefined
+  /** Whether connections are used again. One that the Receiver closes just then leaves a request unanswered. */
+  keepAlive: boolean
+}
+
+/** Posts lines of one type. Never throws for what the Receiver or the network does: that is an answer. */
+export class SendClient {
+  readonly #options: ReceiverOptions
+
+  constructor(options: ReceiverOptions) {
+    this.#options = options
+  }
+
+  async post(type: EventType, { body, lines }: { body: Buffer; lines: number }): Promise<Answer> {
+    const { to, key, keepAlive } = this.#options
+    const headers = new Headers({ 'content-type': 'application/x-ndjson', accept: 'application/json' })
+    if (key !== undefined) headers.set('authorization', `Bearer ${key}`)
+    if (!keepAlive) headers.set('connection', 'close')
+    const url = new URL(to.pathname.replace(/\/$/, '') + CATALOGUE[type].path, to)
+    const signal = AbortSignal.timeout(ANSWER_MS_MAX)
+    try {
+      // A redirect is not followed: it could take the key elsewhere.
+      const response = await fetch(url, { method: 'POST', headers, body, signal, redirect: 'manual' })
+      return readAnswer(response, { text: await response.text(), lines })
+    } catch (error) {
+      return readFailure(error as Error)
+    }
+  }
+}
+
+/** The contract gives the Receiver 2 s to say that its log is away; this is for one that says nothing. */
+const ANSWER_MS_MAX = 30_000
+
+/** The connection was never there, so nothing was sent. */
+const NOT_CONNECTED = new Set([
+  'ECONNREFUSED',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'UND_ERR_CONNECT_TIMEOUT',
+])
+
+type Body = { accepted?: unknown; rejected?: unknown; errors?: unknown; detail?: unknown }
+
+function readAnswer({ status, headers }: Response, { text, lines }: { text: string; lines: number }): Answer {
+  const body = parseBody(text)
+  if (status === 201 || status === 207) {
+    const { accepted, rejected } = body
+    if (typeof accepted === 'number' && typeof rejected === 'number' && accepted + rejected === lines) {
+      return { kind: 'decided', accepted, rejected, errors: readErrors(body) }
+    }
+    return { kind: 'refused', detail: `it answered ${status}, but not for each of the ${lines} lines` }
+  }
+  if (status === 400) {
+    const errors = readErrors(body)
+    if (errors.length > 0) return { kind: 'decided', accepted: 0, rejected: lines, errors }
+  }
+  const detail = `it answered ${status}${typeof body.detail === 'string' ? ` (${body.detail})` : ''}`
+  // Refused for its rate, a request has not been looked at.
+  if (status === 429) return { kind: 'away', detail, stored: 'no', retryAfterMs: retryAfter(headers), connected: true }
+  if (status === 408 || status >= 500) {
+    return { kind: 'away', detail, stored: 'perhaps', retryAfterMs: retryAfter(headers), connected: true }
+  }
+  return { kind: 'refused', detail: status === 401 || status === 403 ? `${detail}: see --key` : detail }
+}
+
+function readFailure(error: Error): Answer {
+  const cause = error.cause as NodeJS.ErrnoException | undefined
+  const connected = !NOT_CONNECTED.has(cause?.code ?? '')
+  const why =
+    error.name === 'TimeoutError' ? `no answer within ${ANSWER_MS_MAX / 1000} s` : cause?.code || cause?.message
+  return {
+    kind: 'away',
+    detail: why ?? error.message,
+    stored: connected ? 'perhaps' : 'no',
+    retryAfterMs: 0,
+    connected,
+  }
+}
+
+function parseBody(text: string): Body {
+  try {
+    return Object(JSON.parse(text)) as Body
+  } catch {
+    return {}
+  }
+}
+
+function readErrors({ errors }: Body): IndexedError[] {
+  if (!Array.isArray(errors)) return []
+  return errors.filter(
+    (error: Partial<IndexedError> | null) =>
+      typeof error?.index === 'number' && typeof error.pointer === 'string' && typeof error.detail === 'string',
+  )
+}
+
+/** RFC 9110, 10.2.3: seconds, or a date, for which nobody here has a clock that agrees with the Receiver's. */
+function retryAfter(headers: Headers): number {
+  const seconds = headers.get('retry-after')
+  return seconds !== null && /^\d{1,6}$/.test(seconds) ? Number(seconds) * 1000 : 0
+}

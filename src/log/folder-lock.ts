@@ -1,0 +1,27 @@
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { StartError } from '../errors.ts'
+
+const SQLITE_BUSY = 5
+
+/**
+ * Takes the folder for this process. The lock is the operating system's, on an otherwise empty SQLite file, so it goes
+ * with the process however that ends. Throws a `StartError` when another process has it.
+ */
+export function lockFolder(dir: string): Disposable {
+  let database: DatabaseSync | undefined
+  try {
+    mkdirSync(dir, { recursive: true })
+    database = new DatabaseSync(join(dir, 'lock.db'), { timeout: 0 })
+    database.exec('BEGIN EXCLUSIVE')
+  } catch (cause) {
+    database?.close()
+    if ((cause as { errcode?: number }).errcode === SQLITE_BUSY) {
+      throw new StartError(`RUNIFY_DATA_DIR: another process uses ${dir}; one folder is for one process`, { cause })
+    }
+    throw new StartError(`RUNIFY_DATA_DIR: ${dir} cannot be used: ${(cause as Error).message}`, { cause })
+  }
+  const held = database
+  return { [Symbol.dispose]: () => held.close() }
+}

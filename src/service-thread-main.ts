@@ -1,0 +1,29 @@
+import { parentPort, workerData } from 'node:worker_threads'
+import { StartError } from './errors.ts'
+import type { ThreadData, ThreadNews } from './service-thread.ts'
+import { startServices } from './system.ts'
+
+/** What runs in a `ServiceThread`: starts the services, waits for `stop`, and closes what it opened. */
+
+const port = parentPort as NonNullable<typeof parentPort>
+
+async function run({ config, services }: ThreadData): Promise<void> {
+  await using opened = new AsyncDisposableStack()
+  const stopped = new Promise((resolve) => port.once('message', resolve))
+  const addresses = await startServices(config, services, opened)
+  tell({ kind: 'ready', addresses })
+  await stopped
+}
+
+function tell(news: ThreadNews): void {
+  port.postMessage(news)
+}
+
+try {
+  await run(workerData as ThreadData)
+} catch (error) {
+  const mendable = error instanceof StartError
+  tell({ kind: 'failed', message: mendable ? error.message : String((error as Error).stack), mendable })
+} finally {
+  port.close()
+}

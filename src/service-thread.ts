@@ -1,0 +1,44 @@
+import { Worker } from 'node:worker_threads'
+import type { Config, ServiceName } from './config.ts'
+import { StartError } from './errors.ts'
+import type { Addresses } from './system.ts'
+
+export type ThreadData = { config: Config; services: readonly ServiceName[] }
+export type ThreadNews = { kind: 'ready'; addresses: Addresses } | { kind: 'failed'; message: string; mendable: boolean }
+
+/** Services in a thread of their own: what one of them computes keeps nobody else waiting. */
+export class ServiceThread implements AsyncDisposable {
+  readonly addresses: Addresses
+  readonly died: Promise<never>
+  readonly #worker: Worker
+  readonly #exited: Promise<number>
+
+  private constructor(worker: Worker, exited: Promise<number>, addresses: Addresses) {
+    this.#worker = worker
+    this.#exited = exited
+    this.addresses = addresses
+    this.died = new Promise((_, reject) => {
+      worker.once('error', reject)
+      void exited.then((code) => reject(new Error(`the thread of the services ended with code ${code}`)))
+    })
+    this.died.catch(() => {})
+  }
+
+  /** Resolves when all its services listen; throws what kept one from it. */
+  static async start(data: ThreadData): Promise<ServiceThread> {
+    const worker = new Worker(new URL('./service-thread-main.ts', import.meta.url), { workerData: data })
+    const exited = new Promise<number>((resolve) => worker.once('exit', resolve))
+    const news = await new Promise<ThreadNews>((resolve, reject) => {
+      worker.once('message', resolve)
+      worker.once('error', reject)
+    })
+    if (news.kind === 'ready') return new ServiceThread(worker, exited, news.addresses)
+    await exited
+    throw news.mendable ? new StartError(news.message) : new Error(news.message)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#worker.postMessage('stop')
+    await this.#exited
+  }
+}

@@ -1,0 +1,121 @@
+import type { Config } from '../../config.ts'
+import { CATALOGUE, EVENT_TYPES, type EventType } from '../../events/catalogue.ts'
+import { decodeEvent, storedSchema, toWire } from '../../events/codec.ts'
+import type { Parameters } from '../../http/parameter.ts'
+import { HttpProblem } from '../../http/problem.ts'
+import { HttpServer } from '../../http/server.ts'
+import type { EventLog, GroupCursor, PartitionRange } from '../../log/event-log.ts'
+import type { Telemetry } from '../../telemetry.ts'
+import { findNth } from './nth-record.ts'
+
+export type AnalyzerDeps = { log: EventLog; config: Config; telemetry: Telemetry }
+
+/** Looks into the log itself, never into the store; reads only. */
+export async function createAnalyzer({ log, config, telemetry }: AnalyzerDeps): Promise<HttpServer> {
+  const server = await HttpServer.create({
+    service: 'analyzer',
+    description: 'Looks into the log: how much is in it, who has read how far, and the n-th event.',
+    config,
+    telemetry,
+    checkReady: () => log.checkReady(),
+  })
+  server.get('/stats', {
+    summary: 'What the log holds, and how far its readers are',
+    response: STATS_RESPONSE,
+    problems: ['log_unavailable'],
+    handler: async () => {
+      const topics = await Promise.all(EVENT_TYPES.map((type) => describeTopic(log, type)))
+      const counts = Object.fromEntries(topics.map(({ countName, count }) => [countName, count]))
+      return { ...counts, topics: topics.map(({ topic, partitions, groups }) => ({ topic, partitions, groups })) }
+    },
+  })
+  for (const type of EVENT_TYPES) {
+    server.get(CATALOGUE[type].indexPath, {
+      summary: `The n-th event of its type in the log, from 0`,
+      description: INDEX_DESCRIPTION,
+      parameters: INDEX,
+      response: storedSchema(type, PLACE),
+      problems: ['not_found', 'removed', 'undecodable', 'log_unavailable'],
+      handler: ({ values }) => readNth(log, type, values.index),
+    })
+  }
+  return server
+}
+
+async function readNth(log: EventLog, type: EventType, index: number): Promise<Record<string, unknown>> {
+  const found = await findNth(log, CATALOGUE[type].topic, index)
+  if (found.kind === 'beyond') throw new HttpProblem('not_found', `the log has no event ${index} of this type yet`)
+  if (found.kind === 'removed') throw new HttpProblem('removed', `retention has removed event ${index}`)
+  const { partition, record } = found
+  const decoded = decodeEvent(type, record.value)
+  if (!decoded.ok) throw new HttpProblem('undecodable', `partition ${partition}, offset ${record.offset}: ${decoded.detail}`)
+  return { ...toWire(decoded.event), index, partition, offset: record.offset }
+}
+
+async function describeTopic(log: EventLog, type: EventType) {
+  const { topic, countName } = CATALOGUE[type]
+  // Groups first: a group can then only seem behind, never ahead of the log.
+  const cursors = await log.groups(topic)
+  const partitions = await log.partitions(topic)
+  const count = partitions.reduce((total, { first, next }) => total + next - first, 0)
+  const names = [...new Set(cursors.map(({ group }) => group))]
+  const groups = await Promise.all(names.map((group) => lagOf(log, topic, partitions, cursors.filter((cursor) => cursor.group === group))))
+  return { topic, countName, count, partitions, groups }
+}
+
+/** Lag in records, and the age in seconds of the oldest record that the group has not read. */
+async function lagOf(log: EventLog, topic: string, partitions: PartitionRange[], cursors: GroupCursor[]) {
+  let lag = 0
+  let lagSeconds = 0
+  for (const { partition, first, next } of partitions) {
+    const read = Math.max(first, cursors.find((cursor) => cursor.partition === partition)?.next ?? 0)
+    if (read >= next) continue
+    lag += next - read
+    const [oldest] = await log.read({ topic, partition, from: read, limit: 1 })
+    if (oldest !== undefined) lagSeconds = Math.max(lagSeconds, (Date.now() - oldest.appendTime) / 1000)
+  }
+  return { group: cursors[0]?.group, lag, lag_seconds: lagSeconds }
+}
+
+const INDEX = {
+  index: { kind: 'integer', min: 0, max: Number.MAX_SAFE_INTEGER, required: true, description: 'Which event, from 0' },
+} as const satisfies Parameters
+
+const INDEX_DESCRIPTION =
+  'In the order of append time, then partition, then offset. An index names the same event for ever. Repeats that the ' +
+  'store drops are events of the log too.'
+
+const PLACE = {
+  index: { type: 'integer', minimum: 0 },
+  partition: { type: 'integer', minimum: 0 },
+  offset: { type: 'integer', minimum: 0 },
+}
+
+const INTEGER = { type: 'integer', minimum: 0 }
+const STATS_RESPONSE = {
+  type: 'object',
+  required: [...EVENT_TYPES.map((type) => CATALOGUE[type].countName), 'topics'],
+  properties: {
+    ...Object.fromEntries(EVENT_TYPES.map((type) => [CATALOGUE[type].countName, INTEGER])),
+    topics: {
+      type: 'array',
+      items: {
+        type: 'object',
+        properties: {
+          topic: { type: 'string' },
+          partitions: {
+            type: 'array',
+            items: { type: 'object', properties: { partition: INTEGER, first: INTEGER, next: INTEGER } },
+          },
+          groups: {
+            type: 'array',
+            items: {
+              type: 'object',
+              properties: { group: { type: 'string' }, lag: INTEGER, lag_seconds: { type: 'number', minimum: 0 } },
+            },
+          },
+        },
+      },
+    },
+  },
+}

@@ -1,0 +1,63 @@
+/**
+ * The exact sum of doubles, whatever their order: the sum is kept as a list of doubles that do not overlap and whose
+ * mathematical sum is the exact one. Two recounts in different orders give the same bits, which plain addition does
+ * not. Source: J. R. Shewchuk, "Adaptive Precision Floating-Point Arithmetic and Fast Robust Geometric Predicates"
+ * (1997), GROW-EXPANSION; the rounding at the end is that of Python's `math.fsum`.
+ */
+export type ExactSum = readonly number[]
+
+export const ZERO_SUM: ExactSum = []
+
+/** `sum + value`. `value` must be finite. Lists stay short: two or three doubles for metres and seconds. */
+export function addExactly(sum: ExactSum, value: number): ExactSum {
+  const grown: number[] = []
+  let rest = value
+  for (const part of sum) {
+    const [large, small] = Math.abs(rest) >= Math.abs(part) ? [rest, part] : [part, rest]
+    const high = large + small
+    const low = small - (high - large)
+    if (low !== 0) grown.push(low)
+    rest = high
+  }
+  if (rest !== 0) grown.push(rest)
+  return grown
+}
+
+export function mergeSums(a: ExactSum, b: ExactSum): ExactSum {
+  return b.reduce<ExactSum>(addExactly, a)
+}
+
+/** The double nearest to the exact sum, ties to even. */
+export function roundSum(sum: ExactSum): number {
+  let at = sum.length - 1
+  if (at < 0) return 0
+  let high = sum[at] as number
+  let low = 0
+  while (at > 0) {
+    const part = sum[--at] as number
+    const before = high
+    high = before + part
+    low = part - (high - before)
+    if (low !== 0) break
+  }
+  // Half way between two doubles, what lies further below decides.
+  const below = at > 0 ? (sum[at - 1] as number) : 0
+  if ((low < 0 && below < 0) || (low > 0 && below > 0)) {
+    const doubled = low * 2
+    const rounded = high + doubled
+    if (doubled === rounded - high) high = rounded
+  }
+  return high
+}
+
+/** Eight bytes a part, little-endian. */
+export function encodeSum(sum: ExactSum): Uint8Array {
+  const bytes = Buffer.allocUnsafe(sum.length * 8)
+  for (const [index, part] of sum.entries()) bytes.writeDoubleLE(part, index * 8)
+  return bytes
+}
+
+export function decodeSum(bytes: Uint8Array): ExactSum {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  return Array.from({ length: bytes.byteLength / 8 }, (_, index) => view.getFloat64(index * 8, true))
+}

@@ -1,0 +1,119 @@
+import type { Config } from '../../config.ts'
+import { TOPICS } from '../../events/catalogue.ts'
+import { formatInstant } from '../../events/instant.ts'
+import type { Parameters } from '../../http/parameter.ts'
+import { HttpProblem } from '../../http/problem.ts'
+import { HttpServer } from '../../http/server.ts'
+import type { EventLog } from '../../log/event-log.ts'
+import { type Cursors, nextOf } from '../../log/position.ts'
+import type { EventReader } from '../../store/event-store.ts'
+import type { Telemetry } from '../../telemetry.ts'
+import { Counter } from './counter.ts'
+import { toStatistics } from './rollup.ts'
+import type { StatisticsStore } from './statistics-store.ts'
+
+export type ProcessingDeps = {
+  log: EventLog
+  reader: EventReader
+  statistics: StatisticsStore
+  config: Config
+  telemetry: Telemetry
+}
+
+/** A running Processing: its endpoint, and the counter that keeps the statistics up to date until it is disposed. */
+export async function createProcessing(deps: ProcessingDeps): Promise<HttpServer> {
+  const { log, reader, statistics, config, telemetry } = deps
+  const { processingPeriodMs: periodMs, batchRecordsMax } = config
+  const counter = new Counter({ reader, statistics, telemetry, periodMs, batchRecordsMax, now: Date.now })
+  const server = await HttpServer.create({
+    service: 'processing',
+    description: 'Keeps statistics up to date, event by event, and says up to where they go.',
+    config,
+    telemetry,
+    checkReady: async () => {
+      await statistics.checkReady()
+      if (counter.trouble !== undefined) throw counter.trouble
+    },
+  })
+
+  server.get('/stats', {
+    summary: 'Statistics of everybody or of one user, of all time or of some days',
+    description: DESCRIPTION,
+    parameters: PARAMETERS,
+    response: RESPONSE,
+    problems: ['statistics_unavailable', 'log_unavailable'],
+    handler: async ({ values: { user_id, from, to } }) => {
+      if (from !== undefined && to !== undefined && from > to) throw backwards()
+      const { rollup, cursors, updated } = await statistics.totals({ user_id, from, to })
+      return {
+        ...toStatistics(rollup),
+        last_updated: updated === undefined ? null : formatInstant(updated),
+        as_of: cursors,
+        behind: await countBehind(cursors),
+      }
+    },
+  })
+
+  const stop = new AbortController()
+  const counting = counter.run(stop.signal)
+  server.onDispose(async () => {
+    stop.abort()
+    await counting
+  })
+  return server
+
+  async function countBehind(cursors: Cursors): Promise<number> {
+    let behind = 0
+    for (const topic of TOPICS) {
+      for (const { partition, next } of await log.partitions(topic)) {
+        behind += Math.max(0, next - nextOf(cursors, { topic, partition }))
+      }
+    }
+    telemetry.statisticsBehind(behind)
+    return behind
+  }
+}
+
+function backwards(): HttpProblem {
+  const detail = 'must not be before from'
+  return new HttpProblem('invalid_parameter', `to ${detail}`, { errors: [{ pointer: '/to', detail }] })
+}
+
+const PARAMETERS = {
+  user_id: { kind: 'uuid', description: 'Of this user only' },
+  from: { kind: 'day', description: 'Of this day (UTC, by when the event began) and later' },
+  to: { kind: 'day', description: 'Up to this day and with it' },
+} as const satisfies Parameters
+
+const DESCRIPTION =
+  'Equal to a recount of what Storage holds below `as_of`. Sums and averages are those of exact arithmetic, rounded once, ' +
+  'so they do not depend on the order in which events came. Without events counts are 0 and all else is null.'
+
+const COUNT = { type: 'integer', minimum: 0 }
+const METRES = { type: ['number', 'null'], description: 'Metres' }
+const SECONDS = { type: ['number', 'null'], description: 'Seconds' }
+const RESPONSE = {
+  type: 'object',
+  required: ['num_running_stats', 'num_music_info', 'max_distance', 'max_duration', 'avg_run_duration', 'avg_song_duration'],
+  properties: {
+    num_running_stats: COUNT,
+    num_music_info: COUNT,
+    max_distance: METRES,
+    max_duration: SECONDS,
+    avg_run_duration: SECONDS,
+    avg_song_duration: SECONDS,
+    total_distance: METRES,
+    total_run_duration: SECONDS,
+    total_song_duration: SECONDS,
+    last_updated: { type: ['string', 'null'], format: 'date-time', description: 'When an event was last counted' },
+    as_of: {
+      type: 'array',
+      description: 'The events below these positions are counted',
+      items: {
+        type: 'object',
+        properties: { topic: { type: 'string' }, partition: { type: 'integer' }, next: { type: 'integer' } },
+      },
+    },
+    behind: { ...COUNT, description: 'Records in the log that are not counted yet; repeats are among them' },
+  },
+}

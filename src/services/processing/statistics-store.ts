@@ -1,0 +1,38 @@
+import type { EpochMs } from '../../events/instant.ts'
+import type { Cursors, PartitionCursor } from '../../log/position.ts'
+import type { Rollup, RollupKey } from './rollup.ts'
+
+export type Fold = {
+  /** Where the reader stood before, of each partition that it read. */
+  from: Cursors
+  to: Cursors
+  rollups: readonly { key: RollupKey; rollup: Rollup }[]
+  now: EpochMs
+}
+
+export type Totals = {
+  rollup: Rollup
+  /** Exactly the events below these cursors are in `rollup`. */
+  cursors: PartitionCursor[]
+  /** When an event was last counted. */
+  updated: EpochMs | undefined
+}
+
+/**
+ * Processing's own tables: the rollups, and up to where events are in them. Throws `statistics_unavailable`
+ * (retryable) when the database cannot be reached.
+ */
+export interface StatisticsStore extends AsyncDisposable {
+  cursors(): Promise<PartitionCursor[]>
+
+  /**
+   * Adds the rollups and moves the cursors in one transaction. False, and nothing written, when the cursors are not at
+   * `from` any more: another instance has folded these events.
+   */
+  fold(fold: Fold): Promise<boolean>
+
+  /** Everything of `user_id`, or of everybody; of the days `from` to `to`, both included, or of all. */
+  totals(of: { user_id?: string | undefined; from?: number | undefined; to?: number | undefined }): Promise<Totals>
+
+  checkReady(): Promise<void>
+}

@@ -1,0 +1,86 @@
+import { type Config, PORT_VARIABLES, SERVICES, type ServiceName } from './config.ts'
+import type { HttpServer } from './http/server.ts'
+import { EmbeddedLog } from './log/embedded-log.ts'
+import type { EventLog } from './log/event-log.ts'
+import { lockFolder } from './log/folder-lock.ts'
+import { ServiceThread } from './service-thread.ts'
+import { createAnalyzer } from './services/analyzer/analyzer.ts'
+import { createProcessing } from './services/processing/processing.ts'
+import { openSqliteStatistics } from './services/processing/sqlite-statistics.ts'
+import { createReceiver } from './services/receiver/receiver.ts'
+import { createStorage } from './services/storage/storage.ts'
+import type { EventStore } from './store/event-store.ts'
+import { openSqliteStore } from './store/sqlite-store.ts'
+import { createTelemetry } from './telemetry.ts'
+
+export type Addresses = Partial<Record<ServiceName, string>>
+
+export type RunningSystem = AsyncDisposable & {
+  /** Where each started service listens. */
+  addresses: Addresses
+  /** Rejects when a part of the system died; never resolves. */
+  died: Promise<never>
+}
+
+/**
+ * Starts the named services in this process:
+ *
+ *     client ─HTTP→ Receiver ─append→ log ─batches→ Storage ─→ store ─changes→ Processing ─→ statistics
+ *                                      └─positions→ Analyzer
+ *
+ * The Receiver has the main thread for itself, because that is where requests wait; the others share a second thread.
+ * Throws a `StartError` when a person must mend something first; then nothing is left running.
+ */
+export async function startSystem(config: Config, services: readonly ServiceName[]): Promise<RunningSystem> {
+  await using opened = new AsyncDisposableStack()
+  const died = Promise.withResolvers<never>()
+  // Whoever starts the system may or may not watch this.
+  died.promise.catch(() => {})
+  opened.use(lockFolder(config.dataDir))
+
+  const others = services.filter((service) => service !== 'receiver')
+  const addresses: Addresses = {}
+  if (services.includes('receiver') && others.length > 0) {
+    const thread = opened.use(await ServiceThread.start({ config, services: others }))
+    thread.died.catch(died.reject)
+    Object.assign(addresses, thread.addresses)
+    Object.assign(addresses, await startServices(config, ['receiver'], opened))
+  } else {
+    Object.assign(addresses, await startServices(config, services, opened))
+  }
+  const running = opened.move()
+  return { addresses, died: died.promise, [Symbol.asyncDispose]: () => running.disposeAsync() }
+}
+
+/** Opens what the services need, once, and starts them, all in this thread. Everything opened goes to `opened`. */
+export async function startServices(
+  config: Config,
+  services: readonly ServiceName[],
+  opened: AsyncDisposableStack,
+): Promise<Addresses> {
+  const log: EventLog = opened.use(new EmbeddedLog({ dir: config.log.dir, limits: { pendingBytesMax: config.pendingBytesMax } }))
+  let store: Promise<EventStore> | undefined
+  const openStore = () => {
+    store ??= openSqliteStore({ dir: config.store.dir }).then((opening) => opened.use(opening))
+    return store
+  }
+  const create: Record<ServiceName, () => Promise<HttpServer>> = {
+    receiver: async () => createReceiver({ log, config, telemetry: telemetryOf('receiver') }),
+    storage: async () => createStorage({ log, store: await openStore(), config, telemetry: telemetryOf('storage') }),
+    processing: async () => {
+      const statistics = opened.use(await openSqliteStatistics({ dir: config.store.dir }))
+      return createProcessing({ log, reader: await openStore(), statistics, config, telemetry: telemetryOf('processing') })
+    },
+    analyzer: async () => createAnalyzer({ log, config, telemetry: telemetryOf('analyzer') }),
+  }
+  const addresses: Addresses = {}
+  for (const service of SERVICES.filter((name) => services.includes(name))) {
+    const server = opened.use(await create[service]())
+    addresses[service] = await server.listen(config.ports[service], PORT_VARIABLES[service])
+  }
+  return addresses
+
+  function telemetryOf(service: ServiceName) {
+    return createTelemetry(service, config.logLevel)
+  }
+}
