@@ -131,7 +131,7 @@ class RunnerDay {
     while (at < end) {
       const { song_name, artist, lengthSeconds } = this.#pickSong()
       const listened = random.chance(SKIPPED_CHANCE)
-        ? Math.ceil(lengthSeconds * random.between(0.03, 0.7))
+        ? Math.ceil(lengthSeconds * random.between(0.1, 0.7))
         : lengthSeconds
       const song_duration = Math.min(listened, Math.ceil((end - at) / 1000))
       const fields = {

@@ -75,7 +75,7 @@ function counted(source: NodeJS.ReadableStream, { onBytes, signal }: Reading): T
     onBytes(chunk.byteLength)
     done(null, chunk)
   }
-  return pipeline(source, addAbortSignal(signal, new Transform({ transform })), ignoreError)
+  return addAbortSignal(signal, pipeline(source, new Transform({ transform }), ignoreError))
 }
 
 function unreadable(name: string, error: Error): CommandError {

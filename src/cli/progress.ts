@@ -16,6 +16,7 @@ export class Progress {
   #shownMs: number
   #bytes = 0
   #events = 0
+  #lastNote = ''
 
   constructor(stream: NodeJS.WriteStream, options: ProgressOptions) {
     this.#stream = stream
@@ -31,12 +32,14 @@ export class Progress {
 
   addEvents(events: number): void {
     this.#events += events
+    this.#lastNote = ''
     this.#show()
   }
 
-  /** Says something that the bar must not overwrite. */
+  /** Says something that the bar must not overwrite; the same again only when there was progress in between. */
   note(text: string): void {
-    if (this.#options.quiet) return
+    if (this.#options.quiet || text === this.#lastNote) return
+    this.#lastNote = text
     this.#clear()
     this.#stream.write(`${text}\n`)
   }

@@ -58,6 +58,9 @@ const NOT_CONNECTED = new Set([
   'UND_ERR_CONNECT_TIMEOUT',
 ])
 
+/** There was one, and it broke. Anything else, a certificate for instance, was wrong from the start. */
+const CONNECTION_LOST = new Set(['ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'UND_ERR_SOCKET', 'UND_ERR_BODY_TIMEOUT'])
+
 type Body = { accepted?: unknown; rejected?: unknown; errors?: unknown; detail?: unknown }
 
 function readAnswer({ status, headers }: Response, { text, lines }: { text: string; lines: number }): Answer {
@@ -84,15 +87,14 @@ function readAnswer({ status, headers }: Response, { text, lines }: { text: stri
 
 function readFailure(error: Error): Answer {
   const cause = error.cause as NodeJS.ErrnoException | undefined
-  const connected = !NOT_CONNECTED.has(cause?.code ?? '')
-  const why =
-    error.name === 'TimeoutError' ? `no answer within ${ANSWER_MS_MAX / 1000} s` : cause?.code || cause?.message
+  const timedOut = error.name === 'TimeoutError'
+  const code = cause?.code ?? ''
   return {
     kind: 'away',
-    detail: why ?? error.message,
-    stored: connected ? 'perhaps' : 'no',
+    detail: timedOut ? `no answer within ${ANSWER_MS_MAX / 1000} s` : code || (cause?.message ?? error.message),
+    stored: NOT_CONNECTED.has(code) ? 'no' : 'perhaps',
     retryAfterMs: 0,
-    connected,
+    connected: timedOut || CONNECTION_LOST.has(code),
   }
 }
 

@@ -168,6 +168,15 @@ describe('the check of a text', () => {
     }
   })
 
+  test('says that a body is malformed only when it is not JSON', () => {
+    const malformed = (text: string | Buffer) => {
+      const checked = checkEventText('running_stats', Buffer.from(text))
+      return !checked.ok && checked.malformed === true
+    }
+    for (const text of ['', '{', Buffer.from([0xff])]) assert.ok(malformed(text))
+    for (const text of ['{}', '[]', 'null', '{"a":1,"a":1}', JSON.stringify(RUN)]) assert.ok(!malformed(text), text)
+  })
+
   test('refuses bytes that are not UTF-8 instead of replacing them', () => {
     const good = Buffer.from(JSON.stringify({ ...PLAY, artist: 'X' }))
     const at = good.indexOf('X')

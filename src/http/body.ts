@@ -6,7 +6,8 @@ import { HttpProblem } from './problem.ts'
 /** How long one body that is held in memory may take to arrive; a stream only has to keep moving. */
 const BODY_DEADLINE_MS = 10_000
 const DISCARD_BYTES_MAX = 32 * 1024 * 1024
-const DISCARD_MS_MAX = 2000
+/** How long what a client still sends is thrown away, so that it can read the answer before the connection closes. */
+export const DISCARD_MS_MAX = 2000
 
 /** Bytes that bodies under way hold together, so that many clients cannot fill the memory. */
 export class BodyBudget {
@@ -40,32 +41,49 @@ export async function readBody(
   if (Number(request.headers['content-length'] ?? 0) > bytesMax && request.headers['content-encoding'] === undefined) {
     throw tooLarge(bytesMax)
   }
+  const body = decodedBody(request)
+  const { promise: ended, resolve, reject } = Promise.withResolvers<void>()
   const chunks: Buffer[] = []
   let bytes = 0
-  const deadline = setTimeout(() => body.destroy(new HttpProblem('body_timeout', 'the body took over 10 s')), BODY_DEADLINE_MS)
-  const body = decodedBody(request)
-  try {
-    for await (const chunk of chunksOf(body)) {
+  const take = (chunk: Buffer) => {
+    try {
       if (bytes + chunk.byteLength > bytesMax) throw tooLarge(bytesMax)
       budget.take(chunk.byteLength)
       bytes += chunk.byteLength
       chunks.push(chunk)
+    } catch (error) {
+      body.off('data', take).pause()
+      reject(error)
     }
+  }
+  const fail = (error: unknown) => reject(toBodyProblem(error))
+  // The body is not destroyed when it is late: with it would go the connection that the answer needs.
+  const late = () => reject(new HttpProblem('body_timeout', `the body took over ${BODY_DEADLINE_MS / 1000} s`))
+  const deadline = setTimeout(late, BODY_DEADLINE_MS)
+  body.on('data', take).once('end', resolve).once('error', fail)
+  try {
+    await ended
   } finally {
     clearTimeout(deadline)
+    body.off('data', take).off('end', resolve).off('error', fail)
     budget.give(bytes)
   }
   return chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks, bytes)
 }
 
 /** The chunks of a body that may be of any length, decompressed, as they come. */
-export function streamBody(request: IncomingMessage): AsyncIterable<Buffer> {
-  return chunksOf(decodedBody(request))
+export async function* streamBody(request: IncomingMessage): AsyncGenerator<Buffer> {
+  try {
+    yield* decodedBody(request).iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>
+  } catch (error) {
+    throw toBodyProblem(error)
+  }
 }
 
 /** Throws away what is left of a body, within bounds; tells whether all of it is gone. */
 export async function discardBody(request: IncomingMessage): Promise<boolean> {
   if (request.readableEnded || request.method === 'GET' || request.method === 'HEAD') return true
+  if (request.destroyed) return false
   request.unpipe()
   const { promise, resolve } = Promise.withResolvers<boolean>()
   let bytes = 0
@@ -91,24 +109,27 @@ function decodedBody(request: IncomingMessage): Readable {
       headers: { 'accept-encoding': 'gzip, zstd' },
     })
   }
-  const decoder = encoding === 'zstd' ? createZstdDecompress() : createGunzip()
+  // Without the option, what follows a zstd frame and is none would be dropped without a word; gzip always refuses it.
+  const decoder = encoding === 'zstd' ? createZstdDecompress({ rejectGarbageAfterEnd: true }) : createGunzip()
   // `pipeline` would destroy the request when decoding fails, and with it the connection that the answer needs.
   request.once('close', () => {
-    if (!request.readableEnded) decoder.destroy(new Error('the client went away'))
+    if (!request.readableEnded) decoder.destroy(cutOff())
   })
+  // Its reader may have given up by then, and an error that nobody listens for ends the process.
+  decoder.on('error', () => {})
   return request.pipe(decoder)
 }
 
-async function* chunksOf(body: Readable): AsyncGenerator<Buffer> {
-  try {
-    yield* body.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>
-  } catch (error) {
-    const code = (error as { code?: string }).code ?? ''
-    if (/^(Z_|ZSTD_|ERR_ZSTD|ERR_ZLIB)/.test(code)) {
-      throw new HttpProblem('invalid_encoding', 'the body is not what its Content-Encoding says, or is cut off')
-    }
-    throw error
-  }
+function toBodyProblem(error: unknown): unknown {
+  const code = (error as { code?: string }).code ?? ''
+  if (code === 'ECONNRESET') return cutOff()
+  if (!/^(Z_|ZSTD_|ERR_ZSTD|ERR_ZLIB|ERR_TRAILING_JUNK)/.test(code)) return error
+  return new HttpProblem('invalid_encoding', 'the body is not what its Content-Encoding says, or is cut off')
+}
+
+/** Nobody is there to read it; it keeps a client that goes away from looking like a fault of ours. */
+function cutOff(): HttpProblem {
+  return new HttpProblem('invalid_request', 'the connection ended before the body did')
 }
 
 function tooLarge(bytesMax: number): HttpProblem {

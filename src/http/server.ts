@@ -1,4 +1,4 @@
-import { STATUS_CODES } from 'node:http'
+import { type IncomingMessage, STATUS_CODES, type ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import accepts from '@fastify/accepts'
 import swagger from '@fastify/swagger'
@@ -9,7 +9,8 @@ import { isFailure, StartError } from '../errors.ts'
 import type { Telemetry } from '../telemetry.ts'
 import { checkKey } from './api-keys.ts'
 import { type Parameter, type Parameters, type ParameterValues, parameterSchema, readParameters } from './parameter.ts'
-import { discardBody } from './body.ts'
+import { DISCARD_MS_MAX, discardBody } from './body.ts'
+import { type PostRoute, writeAnswer } from './post-path.ts'
 import { HttpProblem, PROBLEM_OF_FAILURE, type ProblemCode } from './problem.ts'
 
 export type ServerOptions = {
@@ -35,18 +36,6 @@ export type Route<P extends Parameters> = {
   handler: (at: { values: ParameterValues<P>; request: FastifyRequest; reply: FastifyReply; mediaType: string }) => unknown
 }
 
-export type PostRoute = {
-  summary: string
-  description: string
-  /** Media type → schema of the body. */
-  bodies: Record<string, Record<string, unknown>>
-  headers?: Record<string, unknown>
-  responses: Record<string, { description: string; schema: Record<string, unknown> }>
-  problems: readonly ProblemCode[]
-  /** The body is not read yet: it is `request.raw`. */
-  handler: (request: FastifyRequest, reply: FastifyReply) => unknown
-}
-
 const JSON_TYPE = 'application/json'
 const PROBLEM_TYPE = 'application/problem+json; charset=utf-8'
 /** SIGTERM must end within 10 s: what is still being answered after this is cut off. */
@@ -64,6 +53,8 @@ export class HttpServer implements AsyncDisposable {
   /** Path pattern → its methods, to tell a wrong method from a wrong path. */
   readonly #methods = new Map<string, { matches: RegExp; methods: Set<string> }>()
 
+  readonly #posts = new Map<string, PostRoute>()
+  #closing = false
   readonly #stopWork: (() => Promise<void>)[] = []
 
   private constructor(options: ServerOptions) {
@@ -76,8 +67,13 @@ export class HttpServer implements AsyncDisposable {
       connectionTimeout: 60_000,
       requestTimeout: 0,
       routerOptions: { maxParamLength: 256 },
+      // Node would answer these without a body; `checkHost` and the routes answer them like everything else.
+      http: { requireHostHeader: false },
+      frameworkErrors: (error, request, reply) => void this.#answerError(error, request, reply),
       clientErrorHandler: answerBrokenRequest,
     })
+    this.#shortenPosts()
+    this.app.server.on('checkExpectation', (request, response) => this.app.server.emit('request', request, response))
   }
 
   static async create(options: ServerOptions): Promise<HttpServer> {
@@ -96,9 +92,13 @@ export class HttpServer implements AsyncDisposable {
     })
   }
 
-  /** Adds a path that takes a body; the handler reads it. */
+  /**
+   * Adds a path that takes a body; the handler reads it. Such requests go round Fastify, which costs as much as all
+   * else that is done for a single event; Fastify knows the path for the API page, and brings what comes by another
+   * spelling of it.
+   */
   post(path: string, route: PostRoute): void {
-    const { summary, description, bodies, headers, responses, problems, handler } = route
+    const { summary, description, bodies, headers, responses, problems } = route
     const content = Object.fromEntries(Object.entries(bodies).map(([type, schema]) => [type, { schema }]))
     const answers = Object.fromEntries(
       Object.entries(responses).map(([status, { description, schema }]) => [
@@ -114,7 +114,12 @@ export class HttpServer implements AsyncDisposable {
       ...(headers && { headers }),
       response: { ...answers, ...problemResponses(problems) },
     }
-    this.app.post(path, { schema }, (request, reply) => handler(request, reply))
+    this.#posts.set(path, route)
+    this.app.post(path, { schema }, (request, reply) => {
+      readParameters({}, request.query as Record<string, unknown>)
+      reply.hijack()
+      void this.#servePost(path, route, request.raw, reply.raw)
+    })
   }
 
   /** Resolves to the address, like `http://127.0.0.1:8080`. */
@@ -141,6 +146,7 @@ export class HttpServer implements AsyncDisposable {
 
   /** Stops accepting, finishes what is being answered, at most for `CLOSE_DEADLINE_MS`, then the background work. */
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#closing = true
     const deadline = setTimeout(() => this.app.server.closeAllConnections(), CLOSE_DEADLINE_MS)
     await this.app.close()
     clearTimeout(deadline)
@@ -150,6 +156,32 @@ export class HttpServer implements AsyncDisposable {
 
   openapi(): Record<string, unknown> {
     return this.app.swagger() as unknown as Record<string, unknown>
+  }
+
+  #shortenPosts(): void {
+    const { server } = this.app
+    const [toFastify] = server.listeners('request') as [(request: IncomingMessage, response: ServerResponse) => void]
+    server.removeAllListeners('request')
+    server.on('request', (request: IncomingMessage, response: ServerResponse) => {
+      const route = request.method === 'POST' ? this.#posts.get(request.url as string) : undefined
+      if (route === undefined) toFastify(request, response)
+      else void this.#servePost(request.url as string, route, request, response)
+    })
+  }
+
+  async #servePost(path: string, route: PostRoute, request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const started = performance.now()
+    try {
+      checkHost(request)
+      checkKey(this.#options.config.apiKeys, 'write', request.headers.authorization)
+      writeAnswer(response, await route.handler(request), this.#closing)
+    } catch (error) {
+      const problem = this.#toProblem(error, { method: 'POST', route: path })
+      const headers = await this.#problemHeaders(problem, request)
+      response.writeHead(problem.status, headers).end(JSON.stringify(problem.body()))
+    }
+    const at = { method: 'POST', route: path, status: response.statusCode }
+    this.#options.telemetry.requestDone(at, (performance.now() - started) / 1000)
   }
 
   async #setUp(): Promise<void> {
@@ -162,7 +194,11 @@ export class HttpServer implements AsyncDisposable {
     app.setErrorHandler((error, request, reply) => this.#answerError(error, request, reply))
     app.setNotFoundHandler((request) => this.#answerNotFound(request))
     app.addHook('onRoute', ({ url, method }) => this.#rememberRoute(url, [method].flat()))
-    app.addHook('onRequest', async (request) => this.#checkKey(request))
+    app.addHook('onRequest', async (request) => {
+      checkHost(request.raw)
+      this.#checkKey(request)
+      if (request.is404) this.#answerNotFound(request)
+    })
     app.addHook('onResponse', async (request, reply) => {
       const route = request.routeOptions.url ?? 'none'
       telemetry.requestDone({ method: request.method, route, status: reply.statusCode }, reply.elapsedTime / 1000)
@@ -255,15 +291,24 @@ export class HttpServer implements AsyncDisposable {
   }
 
   async #answerError(error: unknown, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+    const problem = this.#toProblem(error, { method: request.method, route: request.routeOptions.url ?? 'none' })
+    const headers = await this.#problemHeaders(problem, request.raw)
+    return reply.code(problem.status).headers(headers).send(JSON.stringify(problem.body()))
+  }
+
+  #toProblem(error: unknown, at: { method: string; route: string }): HttpProblem {
     const problem = toProblem(error)
-    if (problem.status === 500) {
-      const route = request.routeOptions.url ?? 'none'
-      this.#options.telemetry.requestFailed(error, { method: request.method, route })
-    }
-    // A client that is still sending would have its connection reset before it reads the answer, and what is left of
-    // a body would be taken for the next request.
-    if (!(await discardBody(request.raw))) reply.header('connection', 'close')
-    return reply.code(problem.status).headers(problem.headers).type(PROBLEM_TYPE).send(JSON.stringify(problem.body()))
+    if (problem.status === 500) this.#options.telemetry.requestFailed(error, at)
+    return problem
+  }
+
+  /**
+   * Throws away what is left of the body first: a client that is still sending would have its connection reset before
+   * it reads the answer, and what is left would be taken for the next request.
+   */
+  async #problemHeaders(problem: HttpProblem, request: IncomingMessage): Promise<Record<string, string>> {
+    const headers = { 'content-type': PROBLEM_TYPE, ...problem.headers }
+    return (await discardBody(request)) && !this.#closing ? headers : { ...headers, connection: 'close' }
   }
 }
 
@@ -271,6 +316,7 @@ function toProblem(error: unknown): HttpProblem {
   if (error instanceof HttpProblem) return error
   if (isFailure(error)) return new HttpProblem(PROBLEM_OF_FAILURE[error.code], error.message)
   const { code, statusCode } = error as { code?: string; statusCode?: number }
+  if (code === 'FST_ERR_BAD_URL') return new HttpProblem('invalid_request', 'the path is not valid percent-encoding')
   if (code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE') {
     return new HttpProblem('unsupported_media_type', 'the Content-Type header is not a media type')
   }
@@ -279,6 +325,12 @@ function toProblem(error: unknown): HttpProblem {
     return new HttpProblem('invalid_request', 'the request cannot be understood')
   }
   return new HttpProblem('internal', 'this is our fault and has been logged')
+}
+
+/** RFC 9112, 3.2. */
+function checkHost(request: IncomingMessage): void {
+  if (request.headers.host !== undefined || request.httpVersion !== '1.1') return
+  throw new HttpProblem('invalid_request', 'a request of HTTP/1.1 needs a Host header')
 }
 
 function chooseType(request: FastifyRequest, produces: readonly string[]): string {
@@ -323,10 +375,12 @@ function textResponse() {
 
 /** What is not HTTP never reaches a route: answered on the bare connection, in the same form as every other error. */
 function answerBrokenRequest(this: FastifyInstance, error: Error & { code?: string }, socket: Socket): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) {
+  if (error.code === 'ECONNRESET' || socket.destroyed) {
     socket.destroy()
     return
   }
+  // Answered already: what the client still sends is thrown away, or its connection would be reset before it reads.
+  if (!socket.writable) return
   const problem =
     error.code === 'HPE_HEADER_OVERFLOW'
       ? new HttpProblem('header_too_large', 'the headers are larger than 16 KiB')
@@ -335,5 +389,7 @@ function answerBrokenRequest(this: FastifyInstance, error: Error & { code?: stri
         : new HttpProblem('invalid_request', 'the request is not valid HTTP/1.1')
   const body = JSON.stringify(problem.body())
   const head = `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}\r\nconnection: close\r\ncontent-type: ${PROBLEM_TYPE}`
+  const deadline = setTimeout(() => socket.destroy(), DISCARD_MS_MAX)
+  socket.once('close', () => clearTimeout(deadline))
   socket.end(`${head}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`)
 }

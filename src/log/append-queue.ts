@@ -39,6 +39,7 @@ export class AppendQueue {
   #underWay: Waiting[] = []
   #pendingBytes = 0
   #deadline: NodeJS.Timeout | undefined
+  #soon: NodeJS.Immediate | undefined
   #idle: PromiseWithResolvers<void> | undefined
 
   constructor(write: (records: NewRecord[], bytes: number) => Promise<void>, limits: AppendLimits) {
@@ -55,23 +56,30 @@ export class AppendQueue {
     this.#pendingBytes += bytes
     return new Promise((resolve, reject) => {
       this.#waiting.push({ records, bytes, since: performance.now(), resolve, reject, expired: false })
-      if (this.#underWay.length === 0) this.#writeNext()
+      if (this.#underWay.length === 0) this.#writeSoon()
       this.#armDeadline()
     })
   }
 
   /** Resolves when nothing waits and nothing is under way. */
   drained(): Promise<void> {
-    if (this.#underWay.length === 0) return Promise.resolve()
+    if (this.#underWay.length === 0 && this.#waiting.length === 0) return Promise.resolve()
     this.#idle ??= Promise.withResolvers<void>()
     return this.#idle.promise
   }
 
+  /** Behind the requests that have arrived already: what they append is then one write, not two. Not a wait. */
+  #writeSoon(): void {
+    this.#soon ??= setImmediate(() => {
+      this.#soon = undefined
+      if (this.#underWay.length === 0) this.#writeNext()
+    })
+  }
+
   #writeNext(): void {
     const { records, bytes } = this.#takeBatch()
-    if (this.#underWay.length === 0) {
-      this.#idle?.resolve()
-      this.#idle = undefined
+    if (records.length === 0) {
+      this.#becomeIdle()
       return
     }
     this.#write(records, bytes).then(
@@ -86,8 +94,15 @@ export class AppendQueue {
       if (!waiting.expired) answer(waiting)
     }
     this.#underWay = []
-    if (this.#waiting.length === 0) this.#disarmDeadline()
-    this.#writeNext()
+    if (this.#waiting.length > 0) this.#writeSoon()
+    else this.#becomeIdle()
+  }
+
+  #becomeIdle(): void {
+    clearTimeout(this.#deadline)
+    this.#deadline = undefined
+    this.#idle?.resolve()
+    this.#idle = undefined
   }
 
   /** Takes whole appends, so that one is never answered by half of it being durable. */
@@ -112,11 +127,6 @@ export class AppendQueue {
     this.#deadline ??= setTimeout(() => this.#expire(), this.#limits.deadlineMs / 8)
   }
 
-  #disarmDeadline(): void {
-    clearTimeout(this.#deadline)
-    this.#deadline = undefined
-  }
-
   /**
    * Appends that only wait are taken out, they were never written; those under way stay counted until the log has
    * answered, because their bytes are still held.
@@ -135,7 +145,7 @@ export class AppendQueue {
       this.#pendingBytes -= waiting.bytes
       waiting.reject(late)
     }
-    if (this.#underWay.length > 0) this.#armDeadline()
+    if (this.#underWay.length + this.#waiting.length > 0) this.#armDeadline()
   }
 }
 

@@ -19,6 +19,11 @@ export type EmbeddedLogOptions = {
 }
 
 const READ_BYTES_MAX = 8 * 1024 * 1024
+/**
+ * The shortest time between two pieces of news. Alone, an append is told at once; under load this is what makes the
+ * batches of the readers large, and waking them rare.
+ */
+const NEWS_EVERY_MS = 20
 /** How long a consumer sleeps when nobody wakes it: a guard, not the way news travels. */
 const WAKE_GUARD_MS = 500
 
@@ -34,6 +39,8 @@ export class EmbeddedLog implements EventLog {
   readonly #news: BroadcastChannel
   readonly #statements: ReturnType<typeof prepareStatements>
   #writer: LogWriter | undefined
+  #newsPause: NodeJS.Timeout | undefined
+  #newsWaiting = false
   #waiters = new Set<() => void>()
   #closed = false
 
@@ -65,7 +72,7 @@ export class EmbeddedLog implements EventLog {
   async read(options: Parameters<EventLog['read']>[0]): Promise<LogRecord[]> {
     return this.#guard(() => {
       const { topic, partition, from, limit, bytesMax = READ_BYTES_MAX } = options
-      const first = this.#first(topic, partition)
+      const { first } = this.#range({ topic, partition })
       if (from < first) {
         throw new Failure('offset_removed', `${topic}:${partition} begins at ${first}`, { retryable: false })
       }
@@ -96,17 +103,18 @@ export class EmbeddedLog implements EventLog {
     }
     while (!signal.aborted) {
       // Waiting begins before the last look, so that news that come in between are not slept through.
-      const news = this.#nextNews(signal)
-      let idle = true
+      using news = this.#nextNews(signal)
+      let more = false
       for (const cursor of cursors) {
+        const end = this.#guard(() => this.#range(cursor).next)
         const batch = await this.#readBatch(cursor, batchRecordsMax)
         if (batch === undefined) continue
-        idle = false
+        more ||= batch.next < end
         cursor.next = batch.next
         yield batch
         if (signal.aborted) return
       }
-      if (idle) await news
+      if (!more) await news.arrived
     }
   }
 
@@ -138,6 +146,8 @@ export class EmbeddedLog implements EventLog {
     this.#closed = true
     await this.#queue.drained()
     await this.#writer?.close()
+    clearTimeout(this.#newsPause)
+    if (this.#newsWaiting) this.#news.postMessage(null)
     this.#wake()
     this.#news.close()
     this.#database.close()
@@ -146,20 +156,35 @@ export class EmbeddedLog implements EventLog {
   async #write(records: NewRecord[]): Promise<void> {
     this.#writer ??= new LogWriter({ file: this.#options.file, partitions: this.#options.partitions })
     await this.#writer.write(pack(records, this.#options.partitions))
+    this.#announce()
+  }
+
+  #announce(): void {
+    if (this.#newsPause !== undefined) {
+      this.#newsWaiting = true
+      return
+    }
     this.#news.postMessage(null)
     this.#wake()
+    this.#newsPause = setTimeout(() => {
+      this.#newsPause = undefined
+      if (!this.#newsWaiting) return
+      this.#newsWaiting = false
+      this.#announce()
+    }, NEWS_EVERY_MS)
   }
 
   async #readBatch(cursor: PartitionCursor, limit: number): Promise<RecordBatch | undefined> {
     const { topic, partition } = cursor
-    const from = this.#guard(() => Math.max(cursor.next, this.#first(topic, partition)))
+    const from = this.#guard(() => Math.max(cursor.next, this.#range(cursor).first))
     const records = await this.read({ topic, partition, from, limit })
     const last = records.at(-1)
     return last === undefined ? undefined : { topic, partition, from, next: last.offset + 1, records }
   }
 
-  #first(topic: string, partition: number): number {
-    return (this.#statements.first.get(topic, partition) as { first: number } | undefined)?.first ?? 0
+  #range({ topic, partition }: { topic: string; partition: number }): { first: number; next: number } {
+    const row = this.#statements.range.get(topic, partition) as { first: number; next: number } | undefined
+    return row ?? { first: 0, next: 0 }
   }
 
   /** Binary search: append times never decrease with the offset. */
@@ -175,7 +200,7 @@ export class EmbeddedLog implements EventLog {
     return low
   }
 
-  #nextNews(signal: AbortSignal): Promise<void> {
+  #nextNews(signal: AbortSignal): Disposable & { arrived: Promise<void> } {
     const { promise, resolve } = Promise.withResolvers<void>()
     const done = () => {
       clearTimeout(guard)
@@ -186,7 +211,7 @@ export class EmbeddedLog implements EventLog {
     const guard = setTimeout(done, WAKE_GUARD_MS)
     signal.addEventListener('abort', done)
     this.#waiters.add(done)
-    return promise
+    return { arrived: promise, [Symbol.dispose]: done }
   }
 
   #wake(): void {
@@ -275,7 +300,7 @@ function partitionOf(key: string, partitions: number): number {
 function prepareStatements(database: DatabaseSync) {
   return {
     partitions: database.prepare('SELECT partition, first, next FROM partitions WHERE topic = ? ORDER BY partition'),
-    first: database.prepare('SELECT first FROM partitions WHERE topic = ? AND partition = ?'),
+    range: database.prepare('SELECT first, next FROM partitions WHERE topic = ? AND partition = ?'),
     read: database.prepare(
       'SELECT offset, append_time AS appendTime, key, value FROM appended ' +
         'WHERE topic = ? AND partition = ? AND offset >= ? ORDER BY offset LIMIT ?',

@@ -1,7 +1,7 @@
 import { mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
-import { Kysely } from 'kysely'
+import { Kysely, sql } from 'kysely'
 import { type Migration, Migrator } from 'kysely/migration'
 import { Failure, type FailureCode, isFailure } from '../errors.ts'
 import { NodeSqliteDialect } from './node-sqlite-dialect.ts'
@@ -21,16 +21,24 @@ export function openSqlite(file: string): DatabaseSync {
   return database
 }
 
-/** Brings a database to its newest form. `table` keeps one service's migrations apart from another's. */
+/**
+ * Brings a database to its newest form. `table` keeps one service's migrations apart from another's. All in one
+ * transaction, for SQLite undoes DDL too: killed in the midst of it, nothing is there; and another who opens the file at
+ * the same time waits at its beginning.
+ */
 export async function migrate<DB>(db: Kysely<DB>, migrations: Record<string, Migration>, table: string): Promise<void> {
-  const migrator = new Migrator({
-    db,
-    provider: { getMigrations: async () => migrations },
-    migrationTableName: table,
-    migrationLockTableName: `${table}_lock`,
+  await db.connection().execute(async (connection) => {
+    await sql`begin immediate`.execute(connection)
+    const migrator = new Migrator({
+      db: connection,
+      provider: { getMigrations: async () => migrations },
+      migrationTableName: table,
+      migrationLockTableName: `${table}_lock`,
+    })
+    const { error } = await migrator.migrateToLatest()
+    await (error === undefined ? sql`commit` : sql`rollback`).execute(connection)
+    if (error !== undefined) throw error
   })
-  const { error } = await migrator.migrateToLatest()
-  if (error !== undefined) throw error
 }
 
 export async function openReader<DB>(file: string, migrations: Record<string, Migration>, table: string): Promise<Kysely<DB>> {

@@ -46,8 +46,8 @@ export class Counter {
   async countNext(): Promise<boolean> {
     const { reader, statistics, telemetry, batchRecordsMax, now } = this.#deps
     const after = await statistics.cursors()
+    refuseOtherStore(after, await reader.cursors())
     const { changes, next, complete } = await reader.changes({ after, limit: batchRecordsMax })
-    refuseOtherStore(after, next)
     const moved = next.filter((cursor) => cursor.next > nextOf(after, cursor))
     if (moved.length === 0) return false
     const rollups = foldEvents(changes.map(({ event }) => event))
@@ -60,9 +60,9 @@ export class Counter {
 }
 
 /** A store that is behind what was counted from it is another one, or an older copy: counting on would count twice. */
-function refuseOtherStore(after: Cursors, next: Cursors): void {
+function refuseOtherStore(after: Cursors, cursors: Cursors): void {
   for (const { topic, partition, next: counted } of after) {
-    const stored = nextOf(next, { topic, partition })
+    const stored = nextOf(cursors, { topic, partition })
     if (stored >= counted) continue
     const detail = `the statistics have ${topic}:${partition} up to ${counted}, the store only up to ${stored}`
     throw new Failure('position_conflict', detail, { retryable: true })

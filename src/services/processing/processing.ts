@@ -86,15 +86,23 @@ const PARAMETERS = {
 } as const satisfies Parameters
 
 const DESCRIPTION =
-  'Equal to a recount of what Storage holds below `as_of`. Sums and averages are those of exact arithmetic, rounded once, ' +
-  'so they do not depend on the order in which events came. Without events counts are 0 and all else is null.'
+  'Equal to a recount of what Storage holds below `as_of`. Sums are those of exact arithmetic, rounded once, so they do ' +
+  'not depend on the order in which events came; averages are such a sum divided by its count. Without events counts ' +
+  'are 0 and all else is null.'
 
 const COUNT = { type: 'integer', minimum: 0 }
 const METRES = { type: ['number', 'null'], description: 'Metres' }
 const SECONDS = { type: ['number', 'null'], description: 'Seconds' }
 const RESPONSE = {
   type: 'object',
-  required: ['num_running_stats', 'num_music_info', 'max_distance', 'max_duration', 'avg_run_duration', 'avg_song_duration'],
+  required: [
+    'num_running_stats',
+    'num_music_info',
+    'max_distance',
+    'max_duration',
+    'avg_run_duration',
+    'avg_song_duration',
+  ],
   properties: {
     num_running_stats: COUNT,
     num_music_info: COUNT,

@@ -98,7 +98,15 @@ function scopeOf(userId: string | undefined): Uint8Array {
   return userId === undefined ? new Uint8Array(0) : uuidToBytes(userId)
 }
 
-function toRow({ runs, plays, max_distance, max_duration, distance, run_duration, song_duration }: Rollup): ColumnValue[] {
+function toRow({
+  runs,
+  plays,
+  max_distance,
+  max_duration,
+  distance,
+  run_duration,
+  song_duration,
+}: Rollup): ColumnValue[] {
   const sums = [distance, run_duration, song_duration].map(encodeSum)
   return [runs, plays, max_distance, max_duration, ...sums]
 }

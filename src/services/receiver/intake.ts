@@ -75,7 +75,7 @@ export class Intake {
 
   /**
    * The events of an NDJSON stream of any length, a line each. Holds a few parts of it at a time, and reads on only
-   * as fast as the log takes them. When the log fails, what was accepted until then is told with the problem.
+   * as fast as the log takes them. When the log or the body fails, what was accepted until then is told with the problem.
    */
   async takeStream(type: EventType, chunks: AsyncIterable<Buffer>, lineBytesMax: number): Promise<Tally> {
     const tally: Tally = { accepted: 0, rejected: 0, errors: [] }
@@ -195,9 +195,14 @@ function toRecord(event: RunifyEvent): NewRecord {
   return { topic: CATALOGUE[event.type].topic, key: event.fields.user_id, value: encodeEvent(event) }
 }
 
+/** What was accepted before it went wrong is in the log, so the client is told with the problem. */
 function withTally(error: unknown, { accepted, rejected }: Tally): unknown {
+  const more = { accepted, rejected }
+  if (error instanceof HttpProblem) {
+    return new HttpProblem(error.code, `${error.message}; ${accepted} events before that were accepted`, { more })
+  }
   if (!(error instanceof Failure)) return error
   const code = error.code === 'log_overloaded' ? 'log_overloaded' : 'log_unavailable'
   const detail = `${error.message}: ${accepted} events of this stream were accepted; send it again, those with an event_id are not doubled`
-  return new HttpProblem(code, detail, { more: { accepted, rejected } })
+  return new HttpProblem(code, detail, { more })
 }

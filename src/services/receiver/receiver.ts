@@ -1,9 +1,10 @@
-import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { IncomingMessage } from 'node:http'
 import type { Config } from '../../config.ts'
 import { isFailure } from '../../errors.ts'
 import { CATALOGUE, EVENT_TYPES, type EventType } from '../../events/catalogue.ts'
 import { sentSchema } from '../../events/codec.ts'
 import { BodyBudget, readBody, streamBody } from '../../http/body.ts'
+import type { Answer } from '../../http/post-path.ts'
 import { HttpProblem } from '../../http/problem.ts'
 import { HttpServer } from '../../http/server.ts'
 import type { EventLog } from '../../log/event-log.ts'
@@ -35,26 +36,26 @@ export async function createReceiver({ log, config, telemetry, sources = SYSTEM_
       headers: HEADERS,
       responses: RESPONSES,
       problems: PROBLEMS,
-      handler: (request, reply) => take(type, request, reply),
+      handler: (request) => take(type, request),
     })
   }
   return server
 
-  async function take(type: EventType, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+  async function take(type: EventType, request: IncomingMessage): Promise<Answer> {
     try {
       const key = idempotencyKey(request)
       if (mediaTypeOf(request) === 'application/x-ndjson') {
         forOneEvent(key)
-        return answerTally(type, reply, await intake.takeStream(type, streamBody(request.raw), config.lineBytesMax))
+        return answerTally(type, await intake.takeStream(type, streamBody(request), config.lineBytesMax))
       }
-      const body = await readBody(request.raw, { bytesMax: config.bodyBytesMax, budget })
+      const body = await readBody(request, { bytesMax: config.bodyBytesMax, budget })
       if (isArray(body)) {
         forOneEvent(key)
-        return answerTally(type, reply, await intake.takeArray(type, body))
+        return answerTally(type, await intake.takeArray(type, body))
       }
       const traceId = await intake.takeOne(type, body, key)
       telemetry.eventsAccepted(type, 1)
-      return reply.code(201).type(JSON_UTF8).send(`{"trace_id":"${traceId}"}`)
+      return { status: 201, body: `{"trace_id":"${traceId}"}` }
     } catch (error) {
       if (isFailure(error)) telemetry.appendRefused(error.code, error)
       if (error instanceof HttpProblem && error.code === 'invalid_event') telemetry.eventsRejected(type, 1)
@@ -62,28 +63,27 @@ export async function createReceiver({ log, config, telemetry, sources = SYSTEM_
     }
   }
 
-  function answerTally(type: EventType, reply: FastifyReply, { accepted, rejected, errors }: Tally): FastifyReply {
+  function answerTally(type: EventType, { accepted, rejected, errors }: Tally): Answer {
     telemetry.eventsAccepted(type, accepted)
     telemetry.eventsRejected(type, rejected)
-    if (rejected === 0) return reply.code(201).send({ accepted, rejected })
-    if (accepted > 0) return reply.code(207).send({ accepted, rejected, errors })
+    if (rejected === 0) return { status: 201, body: JSON.stringify({ accepted, rejected }) }
+    if (accepted > 0) return { status: 207, body: JSON.stringify({ accepted, rejected, errors }) }
     throw new HttpProblem('invalid_events', `none of the ${rejected} events is valid`, { errors, more: { accepted, rejected } })
   }
 }
 
-const JSON_UTF8 = 'application/json; charset=utf-8'
 const MEDIA_TYPE = /^\s*(application\/(?:json|x-ndjson))\s*(?:;\s*charset\s*=\s*"?utf-?8"?\s*)?;?\s*$/i
 const VISIBLE_ASCII = /^[\x21-\x7e]{1,128}$/
 
-function mediaTypeOf(request: FastifyRequest): string {
+function mediaTypeOf(request: IncomingMessage): string {
   const mediaType = MEDIA_TYPE.exec(request.headers['content-type'] ?? '')?.[1]?.toLowerCase()
   if (mediaType !== undefined) return mediaType
   throw new HttpProblem('unsupported_media_type', 'Content-Type must be application/json or application/x-ndjson, in UTF-8')
 }
 
 /** Header values have no defined encoding beyond ASCII, so other characters belong into `event_id`. */
-function idempotencyKey(request: FastifyRequest): string | undefined {
-  const sent = request.raw.headersDistinct['idempotency-key']
+function idempotencyKey(request: IncomingMessage): string | undefined {
+  const sent = request.headersDistinct['idempotency-key']
   if (sent === undefined) return undefined
   const [key] = sent
   if (sent.length === 1 && key !== undefined && VISIBLE_ASCII.test(key)) return key

@@ -1,0 +1,26 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { ProblemCode } from './problem.ts'
+
+export type PostRoute = {
+  summary: string
+  description: string
+  /** Media type → schema of the body. */
+  bodies: Record<string, Record<string, unknown>>
+  headers?: Record<string, unknown>
+  responses: Record<string, { description: string; schema: Record<string, unknown> }>
+  problems: readonly ProblemCode[]
+  /** The body is not read yet. What it throws is answered as a problem. */
+  handler: (request: IncomingMessage) => Promise<Answer>
+}
+
+/** A status, and the text of a JSON body. */
+export type Answer = { status: number; body: string }
+
+/** Writes an answer with as few calls as there can be: this is once for every single event. */
+export function writeAnswer(response: ServerResponse, { status, body }: Answer, closing: boolean): void {
+  const length = Buffer.byteLength(body)
+  const headers = ['content-type', 'application/json; charset=utf-8', 'content-length', length]
+  if (closing) headers.push('connection', 'close')
+  response.writeHead(status, headers)
+  response.end(body)
+}

@@ -1,0 +1,428 @@
+import assert from 'node:assert/strict'
+import { mkdtempDisposable } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, type TestContext, test } from 'node:test'
+import fc from 'fast-check'
+import { readConfig } from '../../config.ts'
+import { isFailure } from '../../errors.ts'
+import { CATALOGUE, type RunifyEvent, TOPICS } from '../../events/catalogue.ts'
+import { encodeEvent } from '../../events/codec.ts'
+import { anyEvent } from '../../events/event.arbitrary.ts'
+import { formatInstant, MS_PER_DAY } from '../../events/instant.ts'
+import { EmbeddedLog } from '../../log/embedded-log.ts'
+import { type Cursors, formatCursors, nextOf } from '../../log/position.ts'
+import type { EventStore, StoredEvent } from '../../store/event-store.ts'
+import { openSqliteStore } from '../../store/sqlite-store.ts'
+import { createTelemetry } from '../../telemetry.ts'
+import { StorageConsumer } from '../storage/consumer.ts'
+import { Counter } from './counter.ts'
+import { sumByBigInt } from './exact-sum.reference.ts'
+import { createProcessing } from './processing.ts'
+import { EMPTY_ROLLUP, foldEvents, toStatistics } from './rollup.ts'
+import { openSqliteStatistics } from './sqlite-statistics.ts'
+import type { StatisticsStore } from './statistics-store.ts'
+
+const telemetry = createTelemetry('processing', 'silent')
+const WAIT = { interval: 2, timeout: 20_000 }
+const EVERYTHING = 1_000_000
+
+const USERS = [1, 2, 3].map((digit) => `0000000${digit}-6c54-4b01-90e6-d701748f0851`)
+/** Days beside each other, around the epoch, and at both ends of the calendar. */
+const DAYS = [-719_528, -2, -1, 0, 1, 2, 19_782, 19_783, 2_932_896]
+
+const anyInstantOfDays = fc
+  .tuple(fc.constantFrom(...DAYS), fc.oneof(fc.constantFrom(0, MS_PER_DAY - 1), fc.nat(MS_PER_DAY - 1)))
+  .map(([day, ms]) => day * MS_PER_DAY + ms)
+const fixed = { user_id: fc.constantFrom(...USERS), timestamp: anyInstantOfDays }
+const anyText = fc.constantFrom('only my railgun', '𝄞', 'a')
+const anyOfUs: fc.Arbitrary<RunifyEvent> = fc.oneof(
+  anyEvent('running_stats', fixed),
+  anyEvent('music_info', { ...fixed, song_name: anyText, artist: anyText, event_id: anyText }),
+)
+const anyEvents = fc.uniqueArray(anyOfUs, { selector: ({ trace_id }) => trace_id, minLength: 1, maxLength: 30 })
+
+/** What happens one after the other; deliveries name events by their place, again and in any order. */
+const anySteps = fc.array(
+  fc.oneof(
+    { weight: 3, arbitrary: fc.record({ deliver: fc.array(fc.nat(29), { minLength: 1, maxLength: 15 }) }) },
+    { weight: 3, arbitrary: fc.record({ count: fc.array(fc.nat(2), { minLength: 1, maxLength: 4 }) }) },
+    { weight: 1, arbitrary: fc.constant({ look: true as const }) },
+  ),
+  { minLength: 3, maxLength: 20 },
+)
+
+const anyRange = fc.record(
+  { user_id: fc.constantFrom(...USERS), from: fc.constantFrom(...DAYS), to: fc.constantFrom(...DAYS) },
+  { requiredKeys: [] },
+)
+type Range = Parameters<StatisticsStore['totals']>[0]
+
+const anyHistory = fc.record({
+  events: anyEvents,
+  steps: anySteps,
+  ranges: fc.array(anyRange, { minLength: 1, maxLength: 8 }),
+  partitions: fc.constantFrom(1, 3),
+  batches: fc.tuple(fc.integer({ min: 1, max: 9 }), fc.integer({ min: 1, max: 9 }), fc.integer({ min: 1, max: 9 })),
+})
+
+describe('Statistics', () => {
+  test('equal a recount of what the store holds, however late, often and mixed up events come, at every moment', async (t) => {
+    const history = fc.asyncProperty(anyHistory, async ({ events, steps, ranges, partitions, batches }) => {
+      await using system = await openSystem({ partitions, batchRecordsMax: batches[0] })
+      const { log, store, statistics } = system
+      // Two that share a connection, and one with its own, as in another process.
+      const counters = [statistics[0], statistics[0], statistics[1]].map((its, index) =>
+        countInto(its, store, batches[index] as number),
+      )
+      const delivered = new Set<string>()
+      for (const step of steps) {
+        if ('deliver' in step) {
+          const batch = step.deliver.map((place) => events[place % events.length] as RunifyEvent)
+          for (const { trace_id } of batch) delivered.add(trace_id)
+          await append(log, batch)
+        } else if ('count' in step)
+          await Promise.all(step.count.map((index) => (counters[index] as Counter).countNext()))
+        else for (const range of [{}, ...ranges]) await assertRecount(statistics[0], store, range)
+      }
+
+      await stored(t, log, store)
+      while (!(await covers(statistics[0], store))) await Promise.all(counters.map((counter) => counter.countNext()))
+      for (const range of [{}, ...USERS.map((user_id) => ({ user_id })), ...ranges]) {
+        await assertRecount(statistics[1], store, range)
+      }
+      const { rollup } = await statistics[0].totals({})
+      assert.equal(rollup.runs + rollup.plays, delivered.size)
+    })
+    await fc.assert(history, { numRuns: 30 })
+  })
+
+  test('of nothing are counts of 0, and null for all else', async () => {
+    await using system = await openSystem()
+    assert.deepEqual(toStatistics((await system.statistics[0].totals({})).rollup), {
+      num_running_stats: 0,
+      num_music_info: 0,
+      max_distance: null,
+      max_duration: null,
+      avg_run_duration: null,
+      avg_song_duration: null,
+      total_distance: null,
+      total_run_duration: null,
+      total_song_duration: null,
+    })
+  })
+
+  test('cover what was counted and nothing that was stored later, and say so', async (t) => {
+    await using system = await openSystem()
+    const { log, store, statistics } = system
+    const counter = countInto(statistics[0], store)
+    assert.equal(await counter.countNext(), false)
+    assert.deepEqual(await statistics[0].cursors(), [])
+    await append(log, [run(1)])
+    await stored(t, log, store)
+    await counter.countNext()
+    await append(log, [run(2)])
+    await stored(t, log, store)
+    const { rollup, cursors } = await statistics[0].totals({})
+    assert.equal(rollup.runs, 1)
+    assert.equal(formatCursors(cursors), 'runify.running_stats:0:1')
+  })
+})
+
+describe('Counters', () => {
+  test('that race for the same events count them once', async (t) => {
+    await using system = await openSystem({ partitions: 3 })
+    const { log, store, statistics } = system
+    await append(
+      log,
+      Array.from({ length: 500 }, (_, index) => run(index)),
+    )
+    await stored(t, log, store)
+
+    const before = await countedByMetric()
+    const racers = [
+      countInto(statistics[0], store, 7),
+      countInto(statistics[1], store, 7),
+      countInto(statistics[1], store, 11),
+    ]
+    while (!(await covers(statistics[0], store))) await Promise.all(racers.map((counter) => counter.countNext()))
+    assert.equal((await statistics[0].totals({})).rollup.runs, 500)
+    assert.equal((await countedByMetric()) - before, 500, 'what was folded in vain is in no metric either')
+    await assertRecount(statistics[0], store, {})
+  })
+
+  test('stop at a store that is behind the statistics, and go on when it has caught up', async (t) => {
+    await using full = await openSystem()
+    await append(
+      full.log,
+      Array.from({ length: 10 }, (_, index) => run(index)),
+    )
+    await stored(t, full.log, full.store)
+    const statistics = full.statistics[0]
+    while (!(await covers(statistics, full.store))) await countInto(statistics, full.store).countNext()
+    const counted = await statistics.totals({})
+
+    await using folder = await mkdtempDisposable(join(tmpdir(), 'runify-'))
+    await using older = await openSqliteStore({ dir: folder.path })
+    const counter = countInto(statistics, older)
+    const copy = async (from: number, next: number) => {
+      const { changes } = await full.store.changes({ after: [], limit: EVERYTHING })
+      const events = changes.filter(({ offset }) => offset >= from && offset < next)
+      await older.write({ type: 'running_stats', partition: 0, from, next, events })
+    }
+    const refuses = () => assert.rejects(counter.countNext(), (error) => isFailure(error, 'position_conflict'))
+
+    await refuses()
+    await copy(0, 4)
+    await refuses()
+    assert.deepEqual(await statistics.totals({}), counted)
+
+    await copy(4, 10)
+    assert.equal(await counter.countNext(), false)
+    assert.deepEqual(await statistics.totals({}), counted)
+    const later = run(10)
+    await older.write({
+      type: 'running_stats',
+      partition: 0,
+      from: 10,
+      next: 11,
+      events: [{ offset: 10, event: later }],
+    })
+    await counter.countNext()
+    assert.equal((await statistics.totals({})).rollup.runs, 11)
+    await assertRecount(statistics, older, {})
+  })
+
+  test('keep their trouble until it is over, and try again by themselves', async (t) => {
+    await using system = await openSystem()
+    const { log, store, statistics } = system
+    const to = [{ topic: CATALOGUE.running_stats.topic, partition: 0, next: 2 }]
+    await statistics[0].fold({ from: [], to, rollups: foldEvents([run(0), run(1)]), now: 0 })
+    const counter = countInto(statistics[0], store)
+    const stop = new AbortController()
+    const running = counter.run(stop.signal)
+    try {
+      await t.waitFor(() => assert.ok(isFailure(counter.trouble, 'position_conflict')), WAIT)
+      await append(log, [run(0), run(1), run(2)])
+      await t.waitFor(() => assert.equal(counter.trouble, undefined), WAIT)
+      await t.waitFor(() => assertRecount(statistics[0], store, {}), WAIT)
+    } finally {
+      stop.abort()
+      await running
+    }
+    assert.equal((await statistics[0].totals({})).rollup.runs, 3)
+  })
+})
+
+describe('A fold', () => {
+  const topic = CATALOGUE.running_stats.topic
+  const to = [
+    { topic, partition: 0, next: 2 },
+    { topic, partition: 1, next: 1 },
+  ]
+
+  test('that fails half way leaves rollups and cursors as they were', async () => {
+    await using system = await openSystem()
+    const [statistics] = system.statistics
+    await statistics.fold({ from: [], to, rollups: foldEvents([run(0), run(1)]), now: 1 })
+    const before = await statistics.totals({})
+    const rollups = foldEvents([run(2)])
+    // No column takes it, and it comes last: the others have been written by then.
+    rollups.push({ key: { user_id: undefined, day: 99 }, rollup: { ...EMPTY_ROLLUP, runs: Number.NaN } })
+    const further = to.map((cursor) => ({ ...cursor, next: cursor.next + 1 }))
+    await assert.rejects(statistics.fold({ from: to, to: further, rollups, now: 2 }), (error) =>
+      isFailure(error, 'statistics_unavailable'),
+    )
+    assert.deepEqual(await statistics.totals({}), before)
+  })
+
+  test('writes nothing when one of its cursors has been moved by somebody else', async () => {
+    await using system = await openSystem()
+    const [statistics, other] = system.statistics
+    const moved = [{ topic, partition: 1, next: 1 }]
+    assert.equal(await other.fold({ from: [], to: moved, rollups: foldEvents([run(0)]), now: 1 }), true)
+    assert.equal(await statistics.fold({ from: [], to, rollups: foldEvents([run(0), run(1)]), now: 2 }), false)
+    const { rollup, cursors, updated } = await statistics.totals({})
+    assert.deepEqual({ runs: rollup.runs, cursors, updated }, { runs: 1, cursors: moved, updated: 1 })
+  })
+})
+
+describe('GET /stats', () => {
+  test('says what it covers and how far it is behind, and counts up to the end of the log', async (t) => {
+    await using system = await openSystem()
+    const { log, store, statistics } = system
+    await using server = await createProcessing({
+      log,
+      reader: store,
+      statistics: statistics[0],
+      config: quick(),
+      telemetry,
+    })
+    const address = await server.listen(0, 'PROCESSING_PORT')
+    const get = async (query = '') =>
+      (await fetch(`${address}/stats${query}`)).json() as Promise<Record<string, unknown>>
+
+    const empty = await get()
+    assert.deepEqual(
+      [empty.num_running_stats, empty.max_distance, empty.last_updated, empty.as_of],
+      [0, null, null, []],
+    )
+    await append(log, [run(0), run(1), run(1), run(2)])
+    await t.waitFor(async () => assert.equal((await get()).behind, 0), WAIT)
+    const full = await get()
+    assert.equal(full.num_running_stats, 3)
+    assert.deepEqual(full.as_of, [{ topic: 'runify.running_stats', partition: 0, next: 4 }])
+    assert.equal(new Date(full.last_updated as string).toISOString(), full.last_updated)
+    assert.equal((await get(`?user_id=${USERS[1]}`)).num_running_stats, 1)
+    assert.equal((await get('?from=1970-01-02&to=1970-01-02')).num_running_stats, 1)
+  })
+
+  test('refuses a range that ends before it begins', async () => {
+    await using system = await openSystem()
+    const { log, store, statistics } = system
+    await using server = await createProcessing({
+      log,
+      reader: store,
+      statistics: statistics[0],
+      config: quick(),
+      telemetry,
+    })
+    const address = await server.listen(0, 'PROCESSING_PORT')
+    const response = await fetch(`${address}/stats?from=2024-05-02&to=2024-05-01`)
+    const problem = (await response.json()) as { code: string; errors: { pointer: string }[] }
+    assert.deepEqual([response.status, problem.code, problem.errors[0]?.pointer], [400, 'invalid_parameter', '/to'])
+  })
+
+  test('stays with what it counted, and is not ready, while the store is another one', async (t) => {
+    await using system = await openSystem()
+    const { log, store, statistics } = system
+    const to = [{ topic: CATALOGUE.running_stats.topic, partition: 0, next: 1 }]
+    await statistics[0].fold({ from: [], to, rollups: foldEvents([run(0)]), now: 0 })
+    await using server = await createProcessing({
+      log,
+      reader: store,
+      statistics: statistics[0],
+      config: quick(),
+      telemetry,
+    })
+    const address = await server.listen(0, 'PROCESSING_PORT')
+    await t.waitFor(async () => {
+      const ready = await fetch(`${address}/health/ready`)
+      assert.equal(ready.status, 503)
+      assert.match(
+        ((await ready.json()) as { detail: string }).detail,
+        /runify\.running_stats:0 up to 1, the store only up to 0/,
+      )
+    }, WAIT)
+    const statistic = (await (await fetch(`${address}/stats`)).json()) as { num_running_stats: number }
+    assert.equal(statistic.num_running_stats, 1)
+  })
+})
+
+/** Log, store and statistics in a folder of their own, with Storage's consumer at work until it is disposed. */
+async function openSystem({ partitions = 1, batchRecordsMax = 100 } = {}) {
+  await using opened = new AsyncDisposableStack()
+  const { path: dir } = opened.use(await mkdtempDisposable(join(tmpdir(), 'runify-')))
+  const log = opened.use(new EmbeddedLog({ dir, partitions }))
+  const store = opened.use(await openSqliteStore({ dir }))
+  const statistics = [
+    opened.use(await openSqliteStatistics({ dir })),
+    opened.use(await openSqliteStatistics({ dir })),
+  ] as const
+  const stop = new AbortController()
+  const consuming = new StorageConsumer({ log, store, telemetry, batchRecordsMax }).run(stop.signal)
+  opened.defer(async () => {
+    stop.abort()
+    await consuming
+  })
+  const all = opened.move()
+  return { log, store, statistics, [Symbol.asyncDispose]: () => all.disposeAsync() }
+}
+
+function countInto(statistics: StatisticsStore, reader: EventStore, batchRecordsMax = 100): Counter {
+  return new Counter({ reader, statistics, telemetry, periodMs: 10, batchRecordsMax, now: () => 1_700_000_000_000 })
+}
+
+function quick() {
+  return { ...readConfig({}), processingPeriodMs: 10 }
+}
+
+function run(index: number): RunifyEvent {
+  return {
+    type: 'running_stats',
+    trace_id: `00000000-0000-8000-8000-${String(index).padStart(12, '0')}`,
+    date_created: 0,
+    fields: {
+      user_id: USERS[index % USERS.length] as string,
+      duration: index / 10,
+      distance: index / 100,
+      timestamp: index * MS_PER_DAY,
+    },
+  }
+}
+
+function append(log: EmbeddedLog, events: readonly RunifyEvent[]): Promise<void> {
+  return log.append(
+    events.map((event) => ({
+      topic: CATALOGUE[event.type].topic,
+      key: event.fields.user_id,
+      value: encodeEvent(event),
+    })),
+  )
+}
+
+/** Waits until the store has all that the log has. */
+async function stored(t: TestContext, log: EmbeddedLog, store: EventStore): Promise<void> {
+  await t.waitFor(async () => {
+    const cursors = await store.cursors()
+    for (const topic of TOPICS) {
+      for (const { partition, next } of await log.partitions(topic))
+        assert.equal(nextOf(cursors, { topic, partition }), next)
+    }
+  }, WAIT)
+}
+
+async function covers(statistics: StatisticsStore, store: EventStore): Promise<boolean> {
+  return formatCursors(await statistics.cursors()) === formatCursors(await store.cursors())
+}
+
+async function countedByMetric(): Promise<number> {
+  const metric = await telemetry.registry.getSingleMetric('runify_events_counted_total')?.get()
+  return metric?.values[0]?.value ?? 0
+}
+
+/** Compares the statistics with a scan of the store, up to where they say that they go: every bit must be the same. */
+async function assertRecount(statistics: StatisticsStore, store: EventStore, range: Range): Promise<void> {
+  const { rollup, cursors } = await statistics.totals(range)
+  // What lies below a cursor never changes, so it does not matter that the store may have moved on.
+  const { changes } = await store.changes({ after: [], limit: EVERYTHING })
+  assert.deepEqual(toStatistics(rollup), recount(changes, cursors, range), `statistics of ${JSON.stringify(range)}`)
+}
+
+function recount(changes: readonly StoredEvent[], cursors: Cursors, { user_id, from, to }: Range) {
+  const dayText = (day: number) => formatInstant(day * MS_PER_DAY).slice(0, 10)
+  const events = changes
+    .filter(
+      ({ partition, offset, event }) => offset < nextOf(cursors, { topic: CATALOGUE[event.type].topic, partition }),
+    )
+    .map(({ event }) => event)
+    .filter(({ fields }) => user_id === undefined || fields.user_id === user_id)
+    .filter(({ fields }) => from === undefined || formatInstant(fields.timestamp).slice(0, 10) >= dayText(from))
+    .filter(({ fields }) => to === undefined || formatInstant(fields.timestamp).slice(0, 10) <= dayText(to))
+  const runs = events.flatMap((event) => (event.type === 'running_stats' ? [event.fields] : []))
+  const plays = events.flatMap((event) => (event.type === 'music_info' ? [event.fields] : []))
+  const runDuration = sumByBigInt(runs.map(({ duration }) => duration))
+  const songDuration = sumByBigInt(plays.map(({ song_duration }) => song_duration))
+  const some = <T>(list: readonly unknown[], value: T) => (list.length === 0 ? null : value)
+  return {
+    num_running_stats: runs.length,
+    num_music_info: plays.length,
+    max_distance: some(runs, Math.max(...runs.map(({ distance }) => distance))),
+    max_duration: some(runs, Math.max(...runs.map(({ duration }) => duration))),
+    avg_run_duration: some(runs, runDuration / runs.length),
+    avg_song_duration: some(plays, songDuration / plays.length),
+    total_distance: some(runs, sumByBigInt(runs.map(({ distance }) => distance))),
+    total_run_duration: some(runs, runDuration),
+    total_song_duration: some(plays, songDuration),
+  }
+}
