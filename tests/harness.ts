@@ -91,7 +91,10 @@ export async function spawnRunify({ dir, ...environment }: { dir: string } & Env
 }
 
 /** A process that is expected to end by itself: what it said, and how it ended. */
-export async function runToExit({ dir, ...environment }: { dir: string } & Environment): Promise<Exit & { stderr: string }> {
+export async function runToExit({
+  dir,
+  ...environment
+}: { dir: string } & Environment): Promise<Exit & { stderr: string }> {
   const { child, exited, stderr } = spawnMain({ dir, ...environment })
   child.stdout?.resume()
   try {
@@ -145,7 +148,8 @@ export async function getList(url: string): Promise<Json[]> {
 
 /** Posts a body, as JSON where it is not bytes or text already. */
 export async function post(url: string, body: unknown, headers: Record<string, string> = {}): Promise<Answer> {
-  const bytes = typeof body === 'string' ? body : body instanceof Uint8Array ? new Uint8Array(body) : JSON.stringify(body)
+  const bytes =
+    typeof body === 'string' ? body : body instanceof Uint8Array ? new Uint8Array(body) : JSON.stringify(body)
   const sent = { 'content-type': 'application/json', ...headers }
   const response = await fetch(url, { method: 'POST', headers: sent, body: bytes })
   return { status: response.status, headers: response.headers, body: (await response.json()) as Json }

@@ -9,6 +9,39 @@ const DISCARD_BYTES_MAX = 32 * 1024 * 1024
 /** How long what a client still sends is thrown away, so that it can read the answer before the connection closes. */
 export const DISCARD_MS_MAX = 2000
 
+/** One timer for all bodies under way: one for each would cost more than reading most of them. */
+class Deadlines {
+  readonly #ms: number
+  readonly #watched = new Set<{ since: number; expire: () => void }>()
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(ms: number) {
+    this.#ms = ms
+  }
+
+  /** Calls `expire` when the deadline passes before it is disposed; late by at most a tenth of it. */
+  watch(expire: () => void): Disposable {
+    const entry = { since: performance.now(), expire }
+    this.#watched.add(entry)
+    this.#timer ??= setTimeout(() => this.#sweep(), this.#ms / 10)
+    return { [Symbol.dispose]: () => void this.#watched.delete(entry) }
+  }
+
+  #sweep(): void {
+    this.#timer = undefined
+    const oldest = performance.now() - this.#ms
+    for (const entry of this.#watched) {
+      // In the order of their beginning: behind the first that is young enough, all are.
+      if (entry.since > oldest) break
+      this.#watched.delete(entry)
+      entry.expire()
+    }
+    if (this.#watched.size > 0) this.#timer = setTimeout(() => this.#sweep(), this.#ms / 10)
+  }
+}
+
+const DEADLINES = new Deadlines(BODY_DEADLINE_MS)
+
 /** Bytes that bodies under way hold together, so that many clients cannot fill the memory. */
 export class BodyBudget {
   readonly #bytesMax: number
@@ -59,12 +92,11 @@ export async function readBody(
   const fail = (error: unknown) => reject(toBodyProblem(error))
   // The body is not destroyed when it is late: with it would go the connection that the answer needs.
   const late = () => reject(new HttpProblem('body_timeout', `the body took over ${BODY_DEADLINE_MS / 1000} s`))
-  const deadline = setTimeout(late, BODY_DEADLINE_MS)
+  using _ = DEADLINES.watch(late)
   body.on('data', take).once('end', resolve).once('error', fail)
   try {
     await ended
   } finally {
-    clearTimeout(deadline)
     body.off('data', take).off('end', resolve).off('error', fail)
     budget.give(bytes)
   }

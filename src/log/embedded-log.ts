@@ -23,7 +23,7 @@ const READ_BYTES_MAX = 8 * 1024 * 1024
  * The shortest time between two pieces of news. Alone, an append is told at once; under load this is what makes the
  * batches of the readers large, and waking them rare.
  */
-const NEWS_EVERY_MS = 20
+const NEWS_EVERY_MS = 50
 /** How long a consumer sleeps when nobody wakes it: a guard, not the way news travels. */
 const WAKE_GUARD_MS = 500
 

@@ -41,11 +41,27 @@ export async function migrate<DB>(db: Kysely<DB>, migrations: Record<string, Mig
   })
 }
 
-export async function openReader<DB>(file: string, migrations: Record<string, Migration>, table: string): Promise<Kysely<DB>> {
-  const db = new Kysely<DB>({ dialect: new NodeSqliteDialect(openSqlite(file)) })
-  await migrate(db, migrations, table)
-  return db
+export function openReader<DB>(
+  file: string,
+  migrations: Record<string, Migration>,
+  table: string,
+): Promise<Kysely<DB>> {
+  const opening = lastOpening.then(async () => {
+    const db = new Kysely<DB>({ dialect: new NodeSqliteDialect(openSqlite(file)) })
+    try {
+      await migrate(db, migrations, table)
+      return db
+    } catch (error) {
+      await db.destroy()
+      throw error
+    }
+  })
+  lastOpening = opening.catch(() => {})
+  return opening
 }
+
+/** Those of one thread take turns: waiting for another's transaction blocks the thread, and so that other. */
+let lastOpening: Promise<unknown> = Promise.resolve()
 
 /** Runs a piece of a transaction's work whole or not at all. Nothing in it may await. */
 export function transact<T>(database: DatabaseSync, work: () => T): T {

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { EpochMs } from '../../events/instant.ts'
 import type { EventLog, LogRecord, PartitionRange } from '../../log/event-log.ts'
 
@@ -9,17 +10,38 @@ export type NthRecord =
   | { kind: 'removed' }
 
 /**
+ * How old a record must be before its place is told. Until then another partition may get one of the same time, or,
+ * as brokers' clocks differ a little, of an earlier one: it would come before, and every n behind it would move.
+ */
+const SETTLED_MS = 200
+
+/**
  * The n-th record of a topic, from 0, in the order of append time, then partition, then offset; counted from the first
  * record there ever was. No index is kept: each partition is sorted by append time, so "how many before time t" is a
- * sum of offsets, and a binary search over t finds the millisecond of record n. O(log of the log's age) calls.
+ * sum of offsets, and a binary search over t finds the millisecond of record n. O(log of the log's age) calls. Where
+ * there is more than one partition, a record that was appended just now takes up to `SETTLED_MS` longer.
  */
-export async function findNth(log: EventLog, topic: string, n: number): Promise<NthRecord> {
+export async function findNth(
+  log: EventLog,
+  topic: string,
+  n: number,
+  now: () => EpochMs = Date.now,
+): Promise<NthRecord> {
   const ranges = await log.partitions(topic)
   if (n >= sum(ranges.map(({ next }) => next))) return { kind: 'beyond' }
   if (n < sum(ranges.map(({ first }) => first))) return { kind: 'removed' }
   const [only] = ranges
   if (ranges.length === 1 && only !== undefined) return readAt(log, { topic, partition: only.partition, offset: n })
 
+  const found = await findByTime(log, topic, n, ranges)
+  if (found.kind !== 'found') return found
+  const youngMs = SETTLED_MS - (now() - found.record.appendTime)
+  if (youngMs <= 0) return found
+  await sleep(Math.min(youngMs, SETTLED_MS))
+  return findByTime(log, topic, n, await log.partitions(topic))
+}
+
+async function findByTime(log: EventLog, topic: string, n: number, ranges: PartitionRange[]): Promise<NthRecord> {
   const time = await timeOfNth(log, topic, n, ranges)
   for (const range of ranges) {
     if (range.first === 0) continue

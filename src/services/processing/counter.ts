@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises'
+import { setImmediate as others, setTimeout as sleep } from 'node:timers/promises'
 import { Failure } from '../../errors.ts'
 import { type Cursors, nextOf } from '../../log/position.ts'
 import type { EventReader } from '../../store/event-store.ts'
@@ -32,7 +32,8 @@ export class Counter {
     const { periodMs, telemetry } = this.#deps
     while (!signal.aborted) {
       try {
-        while ((await this.countNext()) && !signal.aborted);
+        // An embedded store never waits for anything: without this, catching up would keep requests waiting.
+        while ((await this.countNext()) && !signal.aborted) await others()
         this.trouble = undefined
       } catch (error) {
         this.trouble = error

@@ -75,7 +75,7 @@ export class Intake {
 
   /**
    * The events of an NDJSON stream of any length, a line each. Holds a few parts of it at a time, and reads on only
-   * as fast as the log takes them. When the log or the body fails, what was accepted until then is told with the problem.
+   * as fast as the log takes them. When the log or the body fails, the problem tells what was accepted until then.
    */
   async takeStream(type: EventType, chunks: AsyncIterable<Buffer>, lineBytesMax: number): Promise<Tally> {
     const tally: Tally = { accepted: 0, rejected: 0, errors: [] }

@@ -76,15 +76,17 @@ const MEDIA_TYPE = /^\s*(application\/(?:json|x-ndjson))\s*(?:;\s*charset\s*=\s*
 const VISIBLE_ASCII = /^[\x21-\x7e]{1,128}$/
 
 function mediaTypeOf(request: IncomingMessage): string {
-  const mediaType = MEDIA_TYPE.exec(request.headers['content-type'] ?? '')?.[1]?.toLowerCase()
+  const sent = request.headers['content-type'] ?? ''
+  if (sent === 'application/json') return sent
+  const mediaType = MEDIA_TYPE.exec(sent)?.[1]?.toLowerCase()
   if (mediaType !== undefined) return mediaType
   throw new HttpProblem('unsupported_media_type', 'Content-Type must be application/json or application/x-ndjson, in UTF-8')
 }
 
 /** Header values have no defined encoding beyond ASCII, so other characters belong into `event_id`. */
 function idempotencyKey(request: IncomingMessage): string | undefined {
-  const sent = request.headersDistinct['idempotency-key']
-  if (sent === undefined) return undefined
+  if (request.headers['idempotency-key'] === undefined) return undefined
+  const sent = request.headersDistinct['idempotency-key'] ?? []
   const [key] = sent
   if (sent.length === 1 && key !== undefined && VISIBLE_ASCII.test(key)) return key
   throw new HttpProblem('invalid_header', 'Idempotency-Key must be sent once and be 1 to 128 visible ASCII characters', {

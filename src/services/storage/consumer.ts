@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises'
+import { setImmediate as others, setTimeout as sleep } from 'node:timers/promises'
 import { Failure } from '../../errors.ts'
 import { type EventType, TOPICS, typeOfTopic } from '../../events/catalogue.ts'
 import { decodeEvent } from '../../events/codec.ts'
@@ -63,6 +63,8 @@ export class StorageConsumer {
       await this.#store(batch, expected.get(id) ?? batch.from)
       expected.set(id, batch.next)
       commits.add(batch)
+      // The embedded log and store never wait for anything: without this, catching up would keep requests waiting.
+      await others()
       this.trouble = undefined
       worked()
     }
