@@ -7,7 +7,9 @@ const server = createServer((request, response) => {
   request.on('end', () => {
     const event = JSON.parse(Buffer.concat(chunks).toString()) as { user_id: string }
     const body = `{"trace_id":"${event.user_id}"}`
-    response.writeHead(201, { 'content-type': 'application/json; charset=utf-8', 'content-length': body.length }).end(body)
+    response
+      .writeHead(201, { 'content-type': 'application/json; charset=utf-8', 'content-length': body.length })
+      .end(body)
   })
 })
 server.listen(0, '127.0.0.1', () => {

@@ -24,7 +24,13 @@ export async function benchNdjson(): Promise<Row[]> {
   const [limit, reached] = [median(limits), median(rates)]
   return [
     { name: 'JSON.parse of the same lines, alone', value: limit, unit: 'events/s' },
-    { name: 'NDJSON of 10,000 lines acknowledged', value: reached, unit: 'events/s', ratio: reached / limit, target: 50_000 },
+    {
+      name: 'NDJSON of 10,000 lines acknowledged',
+      value: reached,
+      unit: 'events/s',
+      ratio: reached / limit,
+      target: 50_000,
+    },
     { name: `… and all ${ROUNDS * REQUESTS_A_ROUND * LINES} counted`, value: waited, unit: 's later' },
   ]
 }

@@ -1,4 +1,4 @@
-import { eventBodies, getJson, residentMb, type Row, startRunify } from './bench-system.ts'
+import { eventBodies, getJson, type Row, residentMb, startRunify } from './bench-system.ts'
 
 const EVENTS = Number(process.env.BENCH_EVENTS ?? 5_000_000)
 const LINES = 10_000

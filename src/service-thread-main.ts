@@ -1,3 +1,4 @@
+import { setPriority } from 'node:os'
 import { parentPort, workerData } from 'node:worker_threads'
 import { StartError } from './errors.ts'
 import type { ThreadData, ThreadNews } from './service-thread.ts'
@@ -7,7 +8,14 @@ import { startServices } from './system.ts'
 
 const port = parentPort as NonNullable<typeof parentPort>
 
+/**
+ * Where there is not enough processor for all, events are acknowledged first and stored a little later: the log keeps
+ * them. On Linux this is the priority of the calling thread alone; elsewhere it would be that of the whole process.
+ */
+const NICENESS = 10
+
 async function run({ config, services }: ThreadData): Promise<void> {
+  if (process.platform === 'linux') setPriority(NICENESS)
   await using opened = new AsyncDisposableStack()
   const stopped = new Promise((resolve) => port.once('message', resolve))
   const addresses = await startServices(config, services, opened)

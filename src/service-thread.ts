@@ -4,7 +4,9 @@ import { StartError } from './errors.ts'
 import type { Addresses } from './system.ts'
 
 export type ThreadData = { config: Config; services: readonly ServiceName[] }
-export type ThreadNews = { kind: 'ready'; addresses: Addresses } | { kind: 'failed'; message: string; mendable: boolean }
+export type ThreadNews =
+  | { kind: 'ready'; addresses: Addresses }
+  | { kind: 'failed'; message: string; mendable: boolean }
 
 /** Services in a thread of their own: what one of them computes keeps nobody else waiting. */
 export class ServiceThread implements AsyncDisposable {
@@ -37,8 +39,13 @@ export class ServiceThread implements AsyncDisposable {
     throw news.mendable ? new StartError(news.message) : new Error(news.message)
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
+  /** Tells the services to stop, and waits for nothing. */
+  stop(): void {
     this.#worker.postMessage('stop')
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.stop()
     await this.#exited
   }
 }

@@ -45,6 +45,8 @@ export async function startSystem(config: Config, services: readonly ServiceName
     thread.died.catch(died.reject)
     Object.assign(addresses, thread.addresses)
     Object.assign(addresses, await startServices(config, ['receiver'], opened))
+    // They stop at the same time, each in its thread, because their deadlines would add up.
+    opened.defer(() => thread.stop())
   } else {
     Object.assign(addresses, await startServices(config, services, opened))
   }
@@ -58,7 +60,9 @@ export async function startServices(
   services: readonly ServiceName[],
   opened: AsyncDisposableStack,
 ): Promise<Addresses> {
-  const log: EventLog = opened.use(new EmbeddedLog({ dir: config.log.dir, limits: { pendingBytesMax: config.pendingBytesMax } }))
+  const log: EventLog = opened.use(
+    new EmbeddedLog({ dir: config.log.dir, limits: { pendingBytesMax: config.pendingBytesMax } }),
+  )
   let store: Promise<EventStore> | undefined
   const openStore = () => {
     store ??= openSqliteStore({ dir: config.store.dir }).then((opening) => opened.use(opening))
@@ -69,15 +73,26 @@ export async function startServices(
     storage: async () => createStorage({ log, store: await openStore(), config, telemetry: telemetryOf('storage') }),
     processing: async () => {
       const statistics = opened.use(await openSqliteStatistics({ dir: config.store.dir }))
-      return createProcessing({ log, reader: await openStore(), statistics, config, telemetry: telemetryOf('processing') })
+      return createProcessing({
+        log,
+        reader: await openStore(),
+        statistics,
+        config,
+        telemetry: telemetryOf('processing'),
+      })
     },
     analyzer: async () => createAnalyzer({ log, config, telemetry: telemetryOf('analyzer') }),
   }
   const addresses: Addresses = {}
+  const servers: HttpServer[] = []
   for (const service of SERVICES.filter((name) => services.includes(name))) {
     const server = opened.use(await create[service]())
+    servers.push(server)
     addresses[service] = await server.listen(config.ports[service], PORT_VARIABLES[service])
   }
+  opened.defer(() => {
+    for (const server of servers) void server.stopAccepting()
+  })
   return addresses
 
   function telemetryOf(service: ServiceName) {

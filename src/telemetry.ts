@@ -85,7 +85,8 @@ function describeEvents(log: Logger, registry: Registry) {
     stopped: () => log.info('stopped'),
     requestDone: (at: { method: string; route: string; status: number }, seconds: number) =>
       requests.observe(at, seconds),
-    requestFailed: (error: unknown, at: { method: string; route: string }) => log.error({ err: error, ...at }, 'request failed'),
+    requestFailed: (error: unknown, at: { method: string; route: string }) =>
+      log.error({ err: error, ...at }, 'request failed'),
     eventsAccepted: (type: EventType, count: number) => accepted.inc({ type }, count),
     eventsRejected: (type: EventType, count: number) => rejected.inc({ type }, count),
     appendRefused: (code: string, error: unknown) => {

@@ -31,21 +31,21 @@ export function checkEvent<T extends EventType>(type: T, value: unknown): Checke
   }
   const sent = value as Record<string, unknown>
   const fields: Record<string, string | number> = {}
-  let errors: FieldError[] | undefined
+  const errors: FieldError[] = []
   let known = 0
   for (const [name, field] of fieldsOf(type)) {
     if (!Object.hasOwn(sent, name)) {
-      if (!isOptional(field)) (errors ??= []).push({ pointer: `/${name}`, detail: 'is missing' })
+      if (!isOptional(field)) errors.push({ pointer: `/${name}`, detail: 'is missing' })
       continue
     }
     known++
     const result = checkField(field, sent[name])
-    if (result instanceof Refusal) (errors ??= []).push({ pointer: `/${name}`, detail: result.detail })
+    if (result instanceof Refusal) errors.push({ pointer: `/${name}`, detail: result.detail })
     else fields[name] = result
   }
   const names = Object.keys(sent)
-  if (names.length > known) (errors ??= []).push(...unknownMembers(type, names))
-  return errors === undefined ? { ok: true, fields: fields as EventFields<T> } : { ok: false, errors }
+  if (names.length > known) errors.push(...unknownMembers(type, names))
+  return errors.length === 0 ? { ok: true, fields: fields as EventFields<T> } : { ok: false, errors }
 }
 
 export type ParsedJson = { ok: true; value: unknown; text: string } | { ok: false; detail: string }

@@ -32,9 +32,29 @@ export function parseInstant(text: string): EpochMs | undefined {
   return instant < YEAR_0000_MS || instant > YEAR_9999_END_MS ? undefined : instant
 }
 
-/** `YYYY-MM-DDTHH:mm:ss.sssZ`. */
+/** `YYYY-MM-DDTHH:mm:ss.sssZ`, of an instant from 0000 to 9999. Several times as fast as `Date` where days repeat. */
 export function formatInstant(instant: EpochMs): string {
-  return new Date(instant).toISOString()
+  const day = Math.floor(instant / MS_PER_DAY)
+  const ms = instant - day * MS_PER_DAY
+  const minutes = Math.floor(ms / 60_000)
+  const seconds = Math.floor(ms / 1000)
+  const hour = TWO_DIGITS[Math.floor(minutes / 60)]
+  return `${dayText(day)}T${hour}:${TWO_DIGITS[minutes % 60]}:${TWO_DIGITS[seconds % 60]}.${THREE_DIGITS[ms % 1000]}Z`
+}
+
+const TWO_DIGITS = Array.from({ length: 60 }, (_, number) => String(number).padStart(2, '0'))
+const THREE_DIGITS = Array.from({ length: 1000 }, (_, number) => String(number).padStart(3, '0'))
+const DAY_TEXTS_MAX = 8192
+const DAY_TEXTS = new Map<number, string>()
+
+function dayText(day: number): string {
+  let text = DAY_TEXTS.get(day)
+  if (text === undefined) {
+    if (DAY_TEXTS.size >= DAY_TEXTS_MAX) DAY_TEXTS.clear()
+    text = new Date(day * MS_PER_DAY).toISOString().slice(0, 10)
+    DAY_TEXTS.set(day, text)
+  }
+  return text
 }
 
 /** Reads an RFC 3339 full-date (`2024-02-29`) as the day's number since 1970-01-01, which is day 0; else undefined. */

@@ -1,5 +1,6 @@
-import { type IncomingMessage, STATUS_CODES, type ServerResponse } from 'node:http'
+import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
+import { Readable } from 'node:stream'
 import accepts from '@fastify/accepts'
 import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
@@ -8,8 +9,8 @@ import type { ApiKey, Config } from '../config.ts'
 import { isFailure, StartError } from '../errors.ts'
 import type { Telemetry } from '../telemetry.ts'
 import { checkKey } from './api-keys.ts'
-import { type Parameter, type Parameters, type ParameterValues, parameterSchema, readParameters } from './parameter.ts'
 import { DISCARD_MS_MAX, discardBody } from './body.ts'
+import { type Parameter, type Parameters, type ParameterValues, parameterSchema, readParameters } from './parameter.ts'
 import { type PostRoute, writeAnswer } from './post-path.ts'
 import { HttpProblem, PROBLEM_OF_FAILURE, type ProblemCode } from './problem.ts'
 
@@ -33,13 +34,24 @@ export type Route<P extends Parameters> = {
   response: Record<string, unknown>
   /** The problems it can answer with, beside those that every path has. */
   problems?: readonly ProblemCode[]
-  handler: (at: { values: ParameterValues<P>; request: FastifyRequest; reply: FastifyReply; mediaType: string }) => unknown
+  handler: (at: {
+    values: ParameterValues<P>
+    request: FastifyRequest
+    reply: FastifyReply
+    mediaType: string
+  }) => unknown
 }
 
 const JSON_TYPE = 'application/json'
 const PROBLEM_TYPE = 'application/problem+json; charset=utf-8'
 /** SIGTERM must end within 10 s: what is still being answered after this is cut off. */
 const CLOSE_DEADLINE_MS = 8000
+/** What `listen` fails with when it is the address that is wrong, not the port. */
+const HOST_ERRORS = ['EADDRNOTAVAIL', 'EAFNOSUPPORT', 'EINVAL', 'ENOTFOUND', 'EAI_AGAIN']
+/** What the API page may load: this host only. The page's own standard asks for HTTPS, which nothing here speaks. */
+const DOCS_POLICY =
+  "default-src 'self'; base-uri 'self'; font-src 'self' data:; frame-ancestors 'self'; img-src 'self' data:; " +
+  "object-src 'none'; script-src 'self'; script-src-attr 'none'; style-src 'self'"
 /** Paths that are open to everybody, as probes and browsers have no keys. */
 const OPEN_PATHS = /^\/(health\/|docs|openapi\.json)/
 
@@ -55,6 +67,7 @@ export class HttpServer implements AsyncDisposable {
 
   readonly #posts = new Map<string, PostRoute>()
   #closing = false
+  #stopped: Promise<void> | undefined
   readonly #stopWork: (() => Promise<void>)[] = []
 
   private constructor(options: ServerOptions) {
@@ -87,8 +100,7 @@ export class HttpServer implements AsyncDisposable {
     const { parameters = {} as P, produces = [JSON_TYPE], handler } = route
     this.app.get(path, { schema: this.#getSchema(path, route) }, (request, reply) => {
       const mediaType = chooseType(request, produces)
-      const sent = { ...(request.query as object), ...(request.params as object) }
-      return handler({ values: readParameters(parameters, sent), request, reply, mediaType })
+      return handler({ values: readParameters(parameters, sentParameters(request)), request, reply, mediaType })
     })
   }
 
@@ -130,7 +142,8 @@ export class HttpServer implements AsyncDisposable {
     } catch (cause) {
       const { code } = cause as { code?: string }
       const why = code === 'EADDRINUSE' ? 'something else listens there' : String(cause)
-      throw new StartError(`${variable}: cannot listen on ${host}:${port}: ${why}`, { cause })
+      const named = HOST_ERRORS.includes(code ?? '') ? 'RUNIFY_HOST' : variable
+      throw new StartError(`${named}: cannot listen on ${host}:${port}: ${why}`, { cause })
     }
     const address = this.app.server.address()
     const bound = typeof address === 'object' && address !== null ? address.port : port
@@ -144,18 +157,31 @@ export class HttpServer implements AsyncDisposable {
     this.#stopWork.push(stop)
   }
 
-  /** Stops accepting, finishes what is being answered, at most for `CLOSE_DEADLINE_MS`, then the background work. */
+  /**
+   * Stops accepting and finishes what is being answered, at most for `CLOSE_DEADLINE_MS`. Where several servers stop,
+   * this comes first for all of them, because their deadlines would add up.
+   */
+  stopAccepting(): Promise<void> {
+    this.#stopped ??= this.#stop()
+    return this.#stopped
+  }
+
+  /** Stops accepting, then ends the background work. */
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#closing = true
-    const deadline = setTimeout(() => this.app.server.closeAllConnections(), CLOSE_DEADLINE_MS)
-    await this.app.close()
-    clearTimeout(deadline)
+    await this.stopAccepting()
     for (const stop of this.#stopWork) await stop()
     this.#options.telemetry.stopped()
   }
 
   openapi(): Record<string, unknown> {
     return this.app.swagger() as unknown as Record<string, unknown>
+  }
+
+  async #stop(): Promise<void> {
+    this.#closing = true
+    const deadline = setTimeout(() => this.app.server.closeAllConnections(), CLOSE_DEADLINE_MS)
+    await this.app.close()
+    clearTimeout(deadline)
   }
 
   #shortenPosts(): void {
@@ -199,6 +225,12 @@ export class HttpServer implements AsyncDisposable {
       this.#checkKey(request)
       if (request.is404) this.#answerNotFound(request)
     })
+    app.addHook('onSend', async (request, _reply, payload) => {
+      if (request.method !== 'HEAD' || !(payload instanceof Readable)) return payload
+      // Fastify would read the stream to its end, only to throw it away.
+      payload.destroy()
+      return Readable.from([])
+    })
     app.addHook('onResponse', async (request, reply) => {
       const route = request.routeOptions.url ?? 'none'
       telemetry.requestDone({ method: request.method, route, status: reply.statusCode }, reply.elapsedTime / 1000)
@@ -212,7 +244,7 @@ export class HttpServer implements AsyncDisposable {
         security: [{}, { key: [] }],
       },
     })
-    await app.register(swaggerUi, { routePrefix: '/docs', staticCSP: true })
+    await app.register(swaggerUi, { routePrefix: '/docs', staticCSP: DOCS_POLICY })
     this.#addOperations()
   }
 
@@ -320,7 +352,8 @@ function toProblem(error: unknown): HttpProblem {
   if (code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE') {
     return new HttpProblem('unsupported_media_type', 'the Content-Type header is not a media type')
   }
-  if (code === 'FST_ERR_MAX_PARAM_LENGTH' || statusCode === 414) return new HttpProblem('uri_too_long', 'the path is too long')
+  if (code === 'FST_ERR_MAX_PARAM_LENGTH' || statusCode === 414)
+    return new HttpProblem('uri_too_long', 'the path is too long')
   if (statusCode !== undefined && statusCode >= 400 && statusCode < 500) {
     return new HttpProblem('invalid_request', 'the request cannot be understood')
   }
@@ -331,6 +364,15 @@ function toProblem(error: unknown): HttpProblem {
 function checkHost(request: IncomingMessage): void {
   if (request.headers.host !== undefined || request.httpVersion !== '1.1') return
   throw new HttpProblem('invalid_request', 'a request of HTTP/1.1 needs a Host header')
+}
+
+/** Of the address and its path together; one that is in both is given twice, as in an address that repeats it. */
+function sentParameters({ query, params }: FastifyRequest): Record<string, unknown> {
+  const sent = { ...(query as Record<string, unknown>) }
+  for (const [name, value] of Object.entries(params as object)) {
+    sent[name] = Object.hasOwn(sent, name) ? [sent[name], value] : value
+  }
+  return sent
 }
 
 function chooseType(request: FastifyRequest, produces: readonly string[]): string {

@@ -33,7 +33,7 @@ type Waiting = {
  * at once; under load batches grow by themselves. Keeps the order of the appends, and at most one write is under way.
  */
 export class AppendQueue {
-  readonly #write: (records: NewRecord[], bytes: number) => Promise<void>
+  readonly #write: (records: NewRecord[]) => Promise<void>
   readonly #limits: AppendLimits
   #waiting: Waiting[] = []
   #underWay: Waiting[] = []
@@ -42,7 +42,7 @@ export class AppendQueue {
   #soon: NodeJS.Immediate | undefined
   #idle: PromiseWithResolvers<void> | undefined
 
-  constructor(write: (records: NewRecord[], bytes: number) => Promise<void>, limits: AppendLimits) {
+  constructor(write: (records: NewRecord[]) => Promise<void>, limits: AppendLimits) {
     this.#write = write
     this.#limits = limits
   }
@@ -77,12 +77,12 @@ export class AppendQueue {
   }
 
   #writeNext(): void {
-    const { records, bytes } = this.#takeBatch()
+    const records = this.#takeBatch()
     if (records.length === 0) {
       this.#becomeIdle()
       return
     }
-    this.#write(records, bytes).then(
+    this.#write(records).then(
       () => this.#settle((waiting) => waiting.resolve()),
       (error) => this.#settle((waiting) => waiting.reject(error)),
     )
@@ -106,7 +106,7 @@ export class AppendQueue {
   }
 
   /** Takes whole appends, so that one is never answered by half of it being durable. */
-  #takeBatch(): { records: NewRecord[]; bytes: number } {
+  #takeBatch(): NewRecord[] {
     const records: NewRecord[] = []
     let bytes = 0
     let taken = 0
@@ -120,7 +120,7 @@ export class AppendQueue {
       taken++
     }
     this.#underWay = this.#waiting.splice(0, taken)
-    return { records, bytes }
+    return records
   }
 
   #armDeadline(): void {
@@ -151,4 +151,3 @@ export class AppendQueue {
 
 /** What a waiting record costs beside its value: an estimate that keeps many tiny records bounded too. */
 const RECORD_OVERHEAD_BYTES = 128
-

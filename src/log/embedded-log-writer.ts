@@ -66,7 +66,14 @@ function run({ file }: WriterData): void {
       }
       const length = lengths[i] as number
       const value = bytes.subarray(at, at + length)
-      insert.run(partitionEnd.topic, partitionEnd.partition, partitionEnd.next++, partitionEnd.appendTime, keys[i] as string, value)
+      insert.run(
+        partitionEnd.topic,
+        partitionEnd.partition,
+        partitionEnd.next++,
+        partitionEnd.appendTime,
+        keys[i] as string,
+        value,
+      )
       at += length
     }
     for (const partitionEnd of ends.values()) {

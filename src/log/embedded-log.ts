@@ -19,11 +19,13 @@ export type EmbeddedLogOptions = {
 }
 
 const READ_BYTES_MAX = 8 * 1024 * 1024
+/** Rows that are read at a time. */
+const READ_ROWS = 200
 /**
  * The shortest time between two pieces of news. Alone, an append is told at once; under load this is what makes the
  * batches of the readers large, and waking them rare.
  */
-const NEWS_EVERY_MS = 50
+const NEWS_EVERY_MS = 200
 /** How long a consumer sleeps when nobody wakes it: a guard, not the way news travels. */
 const WAKE_GUARD_MS = 500
 
@@ -78,11 +80,19 @@ export class EmbeddedLog implements EventLog {
       }
       const records: LogRecord[] = []
       let bytes = 0
-      for (const row of this.#statements.read.iterate(topic, partition, from, limit)) {
-        const record = row as LogRecord
-        records.push(record)
-        bytes += record.value.byteLength
-        if (bytes >= bytesMax) break
+      let at = from
+      // Row by row costs twice as much; all at once would hold as much as the largest records need.
+      while (records.length < limit && bytes < bytesMax) {
+        const rows = Math.min(READ_ROWS, limit - records.length)
+        const read = this.#statements.read.all(topic, partition, at, rows) as LogRecord[]
+        for (const record of read) {
+          if (bytes >= bytesMax) break
+          records.push(record)
+          bytes += record.value.byteLength
+        }
+        const last = read.at(-1)
+        if (last === undefined || read.length < rows) break
+        at = last.offset + 1
       }
       return records
     })
@@ -90,7 +100,9 @@ export class EmbeddedLog implements EventLog {
 
   async offsetsAt({ topic, time }: { topic: string; time: number }): Promise<{ partition: number; offset: number }[]> {
     const ranges = await this.partitions(topic)
-    return this.#guard(() => ranges.map((range) => ({ partition: range.partition, offset: this.#search(topic, range, time) })))
+    return this.#guard(() =>
+      ranges.map((range) => ({ partition: range.partition, offset: this.#search(topic, range, time) })),
+    )
   }
 
   async *consume(options: Parameters<EventLog['consume']>[0]): AsyncGenerator<RecordBatch> {
@@ -134,7 +146,15 @@ export class EmbeddedLog implements EventLog {
   }
 
   /** Removes the records before `offset`, as retention does. */
-  async deleteBefore({ topic, partition, offset }: { topic: string; partition: number; offset: number }): Promise<void> {
+  async deleteBefore({
+    topic,
+    partition,
+    offset,
+  }: {
+    topic: string
+    partition: number
+    offset: number
+  }): Promise<void> {
     this.#guard(() => {
       this.#statements.moveFirst.run(offset, topic, partition)
       this.#statements.deleteRemoved.run(topic, partition)
@@ -313,7 +333,9 @@ function prepareStatements(database: DatabaseSync) {
     groups: database.prepare(
       'SELECT group_name AS "group", topic, partition, next FROM group_cursors WHERE topic = ? ORDER BY group_name, partition',
     ),
-    moveFirst: database.prepare('UPDATE partitions SET first = min(max(first, ?), next) WHERE topic = ? AND partition = ?'),
+    moveFirst: database.prepare(
+      'UPDATE partitions SET first = min(max(first, ?), next) WHERE topic = ? AND partition = ?',
+    ),
     // Up to `first` and not to what was asked for: that may lie beyond the end, where an append may come in between.
     deleteRemoved: database.prepare(
       'DELETE FROM appended WHERE topic = ?1 AND partition = ?2 ' +

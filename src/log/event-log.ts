@@ -42,13 +42,7 @@ export interface EventLog extends AsyncDisposable {
    * Up to `limit` records from offset `from` on, in order and less than about `bytesMax` in all, but at least one
    * where there is one; none at the end. Throws `offset_removed` when retention has removed `from`.
    */
-  read(from: {
-    topic: string
-    partition: number
-    from: number
-    limit: number
-    bytesMax?: number
-  }): Promise<LogRecord[]>
+  read(from: { topic: string; partition: number; from: number; limit: number; bytesMax?: number }): Promise<LogRecord[]>
 
   /** For each partition the first offset whose append time is at or after `time`, or its `next` where there is none. */
   offsetsAt(at: { topic: string; time: EpochMs }): Promise<{ partition: number; offset: number }[]>

@@ -22,7 +22,15 @@ export function columnsOf(type: EventType): readonly string[] {
   return COLUMN_LISTS[type]
 }
 
-export function toRow({ partition, offset, event }: { partition: number; offset: number; event: RunifyEvent }): ColumnValue[] {
+export function toRow({
+  partition,
+  offset,
+  event,
+}: {
+  partition: number
+  offset: number
+  event: RunifyEvent
+}): ColumnValue[] {
   const row: ColumnValue[] = [partition, offset, uuidToBytes(event.trace_id), event.date_created]
   const fields = event.fields as Record<string, string | number | undefined>
   for (const [name, field] of fieldsOf(event.type)) {

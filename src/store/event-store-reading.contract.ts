@@ -236,6 +236,7 @@ async function pagesOf(store: EventStore, query: PageQuery): Promise<RunifyEvent
     const page = await store.page({ ...query, after })
     assert.ok(page.length <= query.limit)
     all.push(...page)
+    assert.ok(all.length <= 1000, 'the pages come round again')
     const last = page.at(-1)
     if (last === undefined || page.length < query.limit) return all
     after = { time: timeOf(last, query), trace_id: last.trace_id }

@@ -103,6 +103,18 @@ function writeContract({ open }: StoreAdapter): void {
     assert.equal((await store.counts()).running_stats, 8)
   })
 
+  test('does not judge again what lies before the cursor', async () => {
+    await using place = await open()
+    const { store } = place
+    const event = newRun({ distance: 1 })
+    const buried = newRun({ ...event.fields, distance: 2 } as object, event.trace_id)
+    const batch = batchOf([event, buried])
+    await store.write({ ...batch, events: batch.events.slice(0, 1) })
+    const again = await store.write(batchOf([event, buried, newRun()]))
+    assert.deepEqual(again, { kind: 'stored', stored: 1, repeated: 2 })
+    assert.deepEqual((await store.event(event.trace_id))?.event, event)
+  })
+
   test('refuses a batch that would leave records out, and writes nothing of it', async () => {
     await using place = await open()
     const { store } = place

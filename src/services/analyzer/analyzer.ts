@@ -48,7 +48,8 @@ async function readNth(log: EventLog, type: EventType, index: number): Promise<R
   if (found.kind === 'removed') throw new HttpProblem('removed', `retention has removed event ${index}`)
   const { partition, record } = found
   const decoded = decodeEvent(type, record.value)
-  if (!decoded.ok) throw new HttpProblem('undecodable', `partition ${partition}, offset ${record.offset}: ${decoded.detail}`)
+  if (!decoded.ok)
+    throw new HttpProblem('undecodable', `partition ${partition}, offset ${record.offset}: ${decoded.detail}`)
   return { ...toWire(decoded.event), index, partition, offset: record.offset }
 }
 
@@ -59,7 +60,16 @@ async function describeTopic(log: EventLog, type: EventType) {
   const partitions = await log.partitions(topic)
   const count = partitions.reduce((total, { first, next }) => total + next - first, 0)
   const names = [...new Set(cursors.map(({ group }) => group))]
-  const groups = await Promise.all(names.map((group) => lagOf(log, topic, partitions, cursors.filter((cursor) => cursor.group === group))))
+  const groups = await Promise.all(
+    names.map((group) =>
+      lagOf(
+        log,
+        topic,
+        partitions,
+        cursors.filter((cursor) => cursor.group === group),
+      ),
+    ),
+  )
   return { topic, countName, count, partitions, groups }
 }
 

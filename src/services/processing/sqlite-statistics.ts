@@ -23,7 +23,7 @@ type RollupRow = {
 
 type StatisticsDatabase = {
   rollups: RollupRow
-  counted_cursors: { topic: string; partition_id: number; next: number; updated: number }
+  counted_cursors: { topic: string; partition_id: number; next: number; updated: number | null }
 }
 
 /** Opens the statistics' database `statistics.db` in the folder, and brings it to its newest form. */
@@ -63,7 +63,8 @@ class SqliteStatistics implements StatisticsStore {
           const merged = before === undefined ? rollup : mergeRollups(fromRow(before), rollup)
           this.#statements.put.run(scope, key.day, ...toRow(merged))
         }
-        for (const { topic, partition, next } of to) this.#statements.moveCursor.run(topic, partition, next, now)
+        for (const { topic, partition, next } of to)
+          this.#statements.moveCursor.run(topic, partition, next, rollups.length > 0 ? now : null)
         return true
       }),
     )
@@ -126,7 +127,8 @@ function fromRow({ runs, plays, max_distance, max_duration, ...sums }: RollupRow
 async function readCursors(db: Kysely<StatisticsDatabase>): Promise<Pick<Totals, 'cursors' | 'updated'>> {
   const rows = await db.selectFrom('counted_cursors').selectAll().execute()
   const cursors = rows.map(({ topic, partition_id, next }) => ({ topic, partition: partition_id, next }))
-  return { cursors, updated: rows.length === 0 ? undefined : Math.max(...rows.map(({ updated }) => updated)) }
+  const times = rows.map(({ updated }) => updated).filter((time) => time !== null)
+  return { cursors, updated: times.length === 0 ? undefined : Math.max(...times) }
 }
 
 function prepareStatements(database: DatabaseSync) {
@@ -134,7 +136,7 @@ function prepareStatements(database: DatabaseSync) {
     cursor: database.prepare('SELECT next FROM counted_cursors WHERE topic = ? AND partition_id = ?'),
     moveCursor: database.prepare(
       'INSERT INTO counted_cursors (topic, partition_id, next, updated) VALUES (?, ?, ?, ?) ' +
-        'ON CONFLICT (topic, partition_id) DO UPDATE SET next = excluded.next, updated = excluded.updated',
+        'ON CONFLICT (topic, partition_id) DO UPDATE SET next = excluded.next, updated = coalesce(excluded.updated, updated)',
     ),
     rollup: database.prepare('SELECT * FROM rollups WHERE scope = ? AND day = ?'),
     put: database.prepare(
@@ -174,7 +176,7 @@ async function createRollups(db: Kysely<unknown>, dialect: Dialect): Promise<voi
     .addColumn('topic', sql.raw(sqlite ? 'text' : 'varchar(249)'), (column) => column.notNull())
     .addColumn('partition_id', 'integer', (column) => column.notNull())
     .addColumn('next', integer, (column) => column.notNull())
-    .addColumn('updated', integer, (column) => column.notNull())
+    .addColumn('updated', integer)
     .addPrimaryKeyConstraint('counted_cursors_key', ['topic', 'partition_id'])
     .modifyEnd(ending)
     .execute()

@@ -7,6 +7,7 @@ export type Fold = {
   from: Cursors
   to: Cursors
   rollups: readonly { key: RollupKey; rollup: Rollup }[]
+  /** Kept as the time of the last change, unless there is nothing to add. */
   now: EpochMs
 }
 

@@ -1,9 +1,10 @@
 import { randomUUIDv7 } from 'node:crypto'
+import { Failure } from '../../errors.ts'
 import { CATALOGUE, type EventType, type RunifyEvent } from '../../events/catalogue.ts'
 import {
+  type Checked,
   checkEvent,
   checkEventText,
-  type Checked,
   countQuotes,
   type FieldError,
   parseJson,
@@ -12,7 +13,6 @@ import {
 import { encodeEvent } from '../../events/codec.ts'
 import { findRepeatedMembers } from '../../events/repeated-members.ts'
 import { derivedTraceId } from '../../events/trace-id.ts'
-import { Failure } from '../../errors.ts'
 import { HttpProblem } from '../../http/problem.ts'
 import type { EventLog, NewRecord } from '../../log/event-log.ts'
 import { isBlank, LineSplitter, TOO_LONG } from './line-splitter.ts'
@@ -64,7 +64,9 @@ export class Intake {
     const records: NewRecord[] = []
     const repeatedByIndex = Map.groupBy(repeated, ({ pointer }) => Number(pointer.split('/')[1]))
     for (const [index, checked] of checks.entries()) {
-      const twice = repeatedByIndex.get(index)?.map(({ pointer, detail }) => ({ pointer: `/${pointer.split('/').slice(2).join('/')}`, detail }))
+      const twice = repeatedByIndex
+        .get(index)
+        ?.map(({ pointer, detail }) => ({ pointer: `/${pointer.split('/').slice(2).join('/')}`, detail }))
       if (checked.ok && twice === undefined) records.push(toRecord(this.#accept(type, checked)))
       else reject(tally, index, checked.ok ? (twice as FieldError[]) : checked.errors)
     }

@@ -14,7 +14,12 @@ import { Intake, type Sources, SYSTEM_SOURCES, type Tally } from './intake.ts'
 export type ReceiverDeps = { log: EventLog; config: Config; telemetry: Telemetry; sources?: Sources }
 
 /** The door: takes events by HTTP and appends them to the log. 2xx is sent only for what the log has durably. */
-export async function createReceiver({ log, config, telemetry, sources = SYSTEM_SOURCES }: ReceiverDeps): Promise<HttpServer> {
+export async function createReceiver({
+  log,
+  config,
+  telemetry,
+  sources = SYSTEM_SOURCES,
+}: ReceiverDeps): Promise<HttpServer> {
   const server = await HttpServer.create({
     service: 'receiver',
     description: 'Takes runs and songs, one or many at a time, and keeps each of them before it says so.',
@@ -68,7 +73,10 @@ export async function createReceiver({ log, config, telemetry, sources = SYSTEM_
     telemetry.eventsRejected(type, rejected)
     if (rejected === 0) return { status: 201, body: JSON.stringify({ accepted, rejected }) }
     if (accepted > 0) return { status: 207, body: JSON.stringify({ accepted, rejected, errors }) }
-    throw new HttpProblem('invalid_events', `none of the ${rejected} events is valid`, { errors, more: { accepted, rejected } })
+    throw new HttpProblem('invalid_events', `none of the ${rejected} events is valid`, {
+      errors,
+      more: { accepted, rejected },
+    })
   }
 }
 
@@ -80,7 +88,10 @@ function mediaTypeOf(request: IncomingMessage): string {
   if (sent === 'application/json') return sent
   const mediaType = MEDIA_TYPE.exec(sent)?.[1]?.toLowerCase()
   if (mediaType !== undefined) return mediaType
-  throw new HttpProblem('unsupported_media_type', 'Content-Type must be application/json or application/x-ndjson, in UTF-8')
+  throw new HttpProblem(
+    'unsupported_media_type',
+    'Content-Type must be application/json or application/x-ndjson, in UTF-8',
+  )
 }
 
 /** Header values have no defined encoding beyond ASCII, so other characters belong into `event_id`. */
@@ -89,9 +100,13 @@ function idempotencyKey(request: IncomingMessage): string | undefined {
   const sent = request.headersDistinct['idempotency-key'] ?? []
   const [key] = sent
   if (sent.length === 1 && key !== undefined && VISIBLE_ASCII.test(key)) return key
-  throw new HttpProblem('invalid_header', 'Idempotency-Key must be sent once and be 1 to 128 visible ASCII characters', {
-    errors: [{ pointer: '/Idempotency-Key', detail: 'must be 1 to 128 visible ASCII characters, sent once' }],
-  })
+  throw new HttpProblem(
+    'invalid_header',
+    'Idempotency-Key must be sent once and be 1 to 128 visible ASCII characters',
+    {
+      errors: [{ pointer: '/Idempotency-Key', detail: 'must be 1 to 128 visible ASCII characters, sent once' }],
+    },
+  )
 }
 
 function forOneEvent(key: string | undefined): void {

@@ -91,7 +91,9 @@ export class StorageConsumer {
     let outcome = await store.write(storeBatch)
     if (outcome.kind === 'conflicts') {
       const conflicting = new Set(outcome.offsets)
-      await this.#bury(batch.records.filter(({ offset }) => conflicting.has(offset)).map((record) => conflict(batch, record)))
+      await this.#bury(
+        batch.records.filter(({ offset }) => conflicting.has(offset)).map((record) => conflict(batch, record)),
+      )
       outcome = await store.write({ ...storeBatch, events: events.filter(({ offset }) => !conflicting.has(offset)) })
     }
     if (outcome.kind === 'conflicts') {
@@ -111,7 +113,11 @@ export class StorageConsumer {
 }
 
 /** Records → events; what is not an event becomes a dead letter with its reason. */
-export function decodeBatch(batch: RecordBatch): { type: EventType; events: StoreBatch['events']; letters: DeadLetter[] } {
+export function decodeBatch(batch: RecordBatch): {
+  type: EventType
+  events: StoreBatch['events']
+  letters: DeadLetter[]
+} {
   const type = typeOfTopic(batch.topic)
   if (type === undefined) throw new Failure('log_unavailable', `nobody knows ${batch.topic}`, { retryable: false })
   const events: { offset: number; event: StoreBatch['events'][number]['event'] }[] = []

@@ -54,7 +54,9 @@ function addRoutes(server: HttpServer, store: EventStore): void {
         if (mediaType === 'application/json') return sendPage(store, query, values.limit, request, reply)
         const pages = streamPages(store, query)
         const text = mediaType === 'text/csv' ? asCsv(type, pages) : asNdjson(pages)
-        return reply.type(`${mediaType}; charset=utf-8`).send(Readable.from(text, { objectMode: false, highWaterMark: 1 }))
+        return reply
+          .type(`${mediaType}; charset=utf-8`)
+          .send(Readable.from(text, { objectMode: false, highWaterMark: 1 }))
       },
     })
   }
@@ -150,7 +152,11 @@ const RANGE_DESCRIPTION =
   '`Accept: application/x-ndjson` or `text/csv` the whole range is streamed.'
 
 const CHANGES = {
-  after: { kind: 'text', charactersMax: 16_384, description: 'The `next` of the answer before; nothing: from the beginning' },
+  after: {
+    kind: 'text',
+    charactersMax: 16_384,
+    description: 'The `next` of the answer before; nothing: from the beginning',
+  },
   limit: { kind: 'integer', min: 1, max: 10_000, standard: 1000, description: 'Changes a page' },
 } as const satisfies Parameters
 

@@ -1,0 +1,56 @@
+import { mkdir, mkdtempDisposable, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { readConfig, type ServiceName } from '../src/config.ts'
+import type { HttpServer } from '../src/http/server.ts'
+import { EmbeddedLog } from '../src/log/embedded-log.ts'
+import { createAnalyzer } from '../src/services/analyzer/analyzer.ts'
+import { createProcessing } from '../src/services/processing/processing.ts'
+import { openSqliteStatistics } from '../src/services/processing/sqlite-statistics.ts'
+import { createReceiver } from '../src/services/receiver/receiver.ts'
+import { createStorage } from '../src/services/storage/storage.ts'
+import { openSqliteStore } from '../src/store/sqlite-store.ts'
+import { createTelemetry } from '../src/telemetry.ts'
+
+/** `npm run openapi`: writes `openapi/<service>.json` of every service, as the service itself answers it. */
+
+export const OPENAPI_FOLDER = fileURLToPath(new URL('../openapi', import.meta.url))
+
+/** The text of each service's file, the same for the same code. The services are created, but do not listen. */
+export async function generateOpenapi(): Promise<Record<ServiceName, string>> {
+  await using opened = new AsyncDisposableStack()
+  const { path: dir } = opened.use(await mkdtempDisposable(join(tmpdir(), 'runify-openapi-')))
+  const config = readConfig({ RUNIFY_DATA_DIR: dir })
+  const log = opened.use(new EmbeddedLog({ dir }))
+  const store = opened.use(await openSqliteStore({ dir }))
+  const statistics = opened.use(await openSqliteStatistics({ dir }))
+  const telemetryOf = (service: ServiceName) => createTelemetry(service, 'silent')
+  const servers: Record<ServiceName, HttpServer> = {
+    receiver: opened.use(await createReceiver({ log, config, telemetry: telemetryOf('receiver') })),
+    storage: opened.use(await createStorage({ log, store, config, telemetry: telemetryOf('storage') })),
+    processing: opened.use(
+      await createProcessing({ log, reader: store, statistics, config, telemetry: telemetryOf('processing') }),
+    ),
+    analyzer: opened.use(await createAnalyzer({ log, config, telemetry: telemetryOf('analyzer') })),
+  }
+  const texts: Partial<Record<ServiceName, string>> = {}
+  for (const [service, server] of Object.entries(servers) as [ServiceName, HttpServer][]) {
+    await server.app.ready()
+    texts[service] = toText(server.openapi())
+  }
+  return texts as Record<ServiceName, string>
+}
+
+/** Paths in alphabetical order, so that a file does not change when a service adds them in another one. */
+function toText(document: Record<string, unknown>): string {
+  const paths = Object.entries(document.paths as object).sort(([a], [b]) => (a < b ? -1 : 1))
+  return `${JSON.stringify({ ...document, paths: Object.fromEntries(paths) }, null, 2)}\n`
+}
+
+if (import.meta.main) {
+  await mkdir(OPENAPI_FOLDER, { recursive: true })
+  for (const [service, text] of Object.entries(await generateOpenapi())) {
+    await writeFile(join(OPENAPI_FOLDER, `${service}.json`), text)
+  }
+}

@@ -1,0 +1,218 @@
+import assert from 'node:assert/strict'
+import { resolve } from 'node:path'
+import { describe, test } from 'node:test'
+import { PORT_VARIABLES, readConfig, readServices, SERVICES } from './config.ts'
+import { StartError } from './errors.ts'
+
+const SHA = 'a'.repeat(64)
+
+/** What `readConfig` says to an environment that it refuses: one line. */
+function refusal(environment: Record<string, string>): string {
+  return messageOf(() => readConfig(environment))
+}
+
+function messageOf(work: () => unknown): string {
+  try {
+    work()
+  } catch (error) {
+    assert.ok(error instanceof StartError, 'a person can mend it')
+    assert.doesNotMatch(error.message, /\n/)
+    return error.message
+  }
+  assert.fail('it was not refused')
+}
+
+describe('The configuration', () => {
+  test('of an empty environment is the embedded system on loopback with its standard ports', () => {
+    const dataDir = resolve('./data')
+    assert.deepEqual(readConfig({}), {
+      host: '127.0.0.1',
+      ports: { receiver: 8080, storage: 8090, processing: 8100, analyzer: 8110 },
+      log: { kind: 'embedded', dir: dataDir },
+      store: { kind: 'embedded', dir: dataDir },
+      dataDir,
+      processingPeriodMs: 2000,
+      apiKeys: [],
+      bodyBytesMax: 4_194_304,
+      lineBytesMax: 65_536,
+      pendingBytesMax: 33_554_432,
+      batchRecordsMax: 5000,
+      logLevel: 'info',
+    })
+  })
+
+  test('takes an empty variable for one that is not set', () => {
+    const names = [
+      'RUNIFY_HOST',
+      'RUNIFY_LOG',
+      'RUNIFY_STORE',
+      'RUNIFY_DATA_DIR',
+      'RUNIFY_API_KEYS',
+      'RUNIFY_LOG_LEVEL',
+    ]
+    const empty = [...names, ...Object.values(PORT_VARIABLES), 'PROCESSING_PERIOD_MS', 'RUNIFY_BODY_BYTES_MAX']
+    assert.deepEqual(readConfig(Object.fromEntries(empty.map((name) => [name, '']))), readConfig({}))
+  })
+
+  test('has what the variables say', () => {
+    const config = readConfig({
+      RUNIFY_HOST: '::1',
+      RECEIVER_PORT: '0',
+      ANALYZER_PORT: '65535',
+      RUNIFY_LOG: 'embedded',
+      RUNIFY_STORE: 'embedded',
+      RUNIFY_DATA_DIR: '/var/lib/runify',
+      RUNIFY_LOG_LEVEL: 'silent',
+    })
+    assert.equal(config.host, '::1')
+    assert.deepEqual([config.ports.receiver, config.ports.storage, config.ports.analyzer], [0, 8090, 65_535])
+    assert.deepEqual(
+      [config.log, config.store, config.dataDir],
+      [{ kind: 'embedded', dir: '/var/lib/runify' }, { kind: 'embedded', dir: '/var/lib/runify' }, '/var/lib/runify'],
+    )
+    assert.equal(config.logLevel, 'silent')
+  })
+
+  test('keeps the folder where it is when the process goes elsewhere: its path is absolute', () => {
+    assert.equal(readConfig({ RUNIFY_DATA_DIR: 'here/data' }).dataDir, resolve('here/data'))
+  })
+})
+
+describe('A number', () => {
+  const bounds: Record<string, { min: number; max: number; of: (config: ReturnType<typeof readConfig>) => number }> = {
+    PROCESSING_PERIOD_MS: { min: 10, max: 3_600_000, of: (config) => config.processingPeriodMs },
+    RUNIFY_BODY_BYTES_MAX: { min: 1024, max: 67_108_864, of: (config) => config.bodyBytesMax },
+    RUNIFY_LINE_BYTES_MAX: { min: 1024, max: 1_048_576, of: (config) => config.lineBytesMax },
+    RUNIFY_PENDING_BYTES_MAX: { min: 1_048_576, max: 1_073_741_824, of: (config) => config.pendingBytesMax },
+    RUNIFY_BATCH_RECORDS_MAX: { min: 1, max: 100_000, of: (config) => config.batchRecordsMax },
+    ...Object.fromEntries(
+      SERVICES.map((service) => [
+        PORT_VARIABLES[service],
+        { min: 0, max: 65_535, of: (config: ReturnType<typeof readConfig>) => config.ports[service] },
+      ]),
+    ),
+  }
+  for (const [name, { min, max, of }] of Object.entries(bounds)) {
+    test(`${name} is taken from ${min} to ${max}, and refused by name outside of it`, () => {
+      for (const value of [min, max]) assert.equal(of(readConfig({ [name]: String(value) })), value)
+      const wrong = [
+        min - 1,
+        max + 1,
+        -1,
+        `${min}.5`,
+        `+${max}`,
+        '1e3',
+        '0x10',
+        ' ',
+        `${max} `,
+        '١',
+        'NaN',
+        '99999999999',
+      ]
+      for (const value of wrong) {
+        const message = refusal({ [name]: String(value) })
+        assert.equal(message, `${name} must be a whole number from ${min} to ${max}, not '${value}'`)
+      }
+    })
+  }
+})
+
+describe('A choice', () => {
+  for (const name of ['RUNIFY_LOG_LEVEL', 'RUNIFY_ALLOW_ANONYMOUS']) {
+    test(`${name} is refused by name when it is none of the words, and says which there are`, () => {
+      for (const value of ['INFO', 'yes', '1', 'info ']) {
+        assert.match(refusal({ [name]: value }), new RegExp(`^${name} must be one of .+, .+, not '${value}'$`))
+      }
+    })
+  }
+
+  test('of the services is none or all for every one, or those that are named, in the order of the flow', () => {
+    assert.deepEqual(readServices([]), SERVICES)
+    assert.deepEqual(readServices(['all']), SERVICES)
+    assert.deepEqual(readServices(['storage', 'all']), SERVICES)
+    assert.deepEqual(readServices(['storage', 'receiver', 'storage']), ['receiver', 'storage'])
+    for (const wrong of ['Storage', 'recevier', '', '--help']) {
+      const message = messageOf(() => readServices(['receiver', wrong]))
+      assert.match(message, /^service must be one of receiver, storage, .*all, not '/)
+      assert.ok(message.endsWith(`not '${wrong}'`))
+    }
+  })
+})
+
+describe('Anonymous access', () => {
+  test('is allowed on loopback', () => {
+    for (const host of ['127.0.0.1', '127.255.0.9', '::1', 'localhost']) {
+      assert.deepEqual(readConfig({ RUNIFY_HOST: host }).apiKeys, [])
+    }
+  })
+
+  test('is refused on every other address, in words that say what to do', () => {
+    for (const host of ['0.0.0.0', '::', '192.168.0.1', 'runify.example', '127.0.0.1.example', '127.1', '10.0.0.127']) {
+      const message = refusal({ RUNIFY_HOST: host })
+      for (const name of ['RUNIFY_HOST', 'RUNIFY_API_KEYS', 'RUNIFY_ALLOW_ANONYMOUS=true', host]) {
+        assert.ok(message.includes(name), `${name} in: ${message}`)
+      }
+      assert.equal(refusal({ RUNIFY_HOST: host, RUNIFY_ALLOW_ANONYMOUS: 'false' }), message)
+    }
+  })
+
+  test('is allowed elsewhere to those who ask for it, and not needed with keys', () => {
+    assert.equal(readConfig({ RUNIFY_HOST: '0.0.0.0', RUNIFY_ALLOW_ANONYMOUS: 'true' }).host, '0.0.0.0')
+    assert.equal(readConfig({ RUNIFY_HOST: '0.0.0.0', RUNIFY_API_KEYS: `watch:write:${SHA}` }).host, '0.0.0.0')
+  })
+})
+
+describe('API keys', () => {
+  test('are read with name, scope and hash', () => {
+    const { apiKeys } = readConfig({ RUNIFY_API_KEYS: `watch:write:${SHA}, page.of-us_1:read:${SHA.toUpperCase()}` })
+    assert.deepEqual(apiKeys, [
+      { name: 'watch', scope: 'write', sha256: SHA },
+      { name: 'page.of-us_1', scope: 'read', sha256: SHA },
+    ])
+  })
+
+  test('that are wrong are refused by their place; what was given is not shown, it may be the key itself', () => {
+    const wrong = [
+      'my-key',
+      `watch:admin:${SHA}`,
+      `watch:write:${SHA}0`,
+      'watch:write:my-key',
+      `:write:${SHA}`,
+      `wa tch:read:${SHA}`,
+      '',
+    ]
+    for (const entry of wrong) {
+      const message = refusal({ RUNIFY_API_KEYS: `page:read:${SHA},${entry}` })
+      assert.equal(message, 'RUNIFY_API_KEYS: entry 2 must be name:read|write:sha256-of-key in 64 hex digits')
+    }
+  })
+})
+
+describe('The address of the log or the store', () => {
+  test('is refused by name when nothing can be reached by it', () => {
+    for (const name of ['RUNIFY_LOG', 'RUNIFY_STORE']) {
+      for (const address of ['Embedded', 'sqlite', 'ftp://host/database', '://', 'mysql:/', 'kafka:/']) {
+        assert.match(refusal({ [name]: address }), new RegExp(`^${name} must be `))
+      }
+    }
+  })
+
+  test('is not shown in what is said of it, because it may hold a password', () => {
+    const wrong = [
+      'ftp://runify:hunter2@host:3306/runify',
+      'mysqlx://runify:hunter2@host/runify',
+      'mysql:/runify:hunter2@host:3306/runify',
+      'runify:hunter2@host',
+      ' mysql//runify:hunter2@host:port/runify?x=hunter2',
+    ]
+    for (const name of ['RUNIFY_LOG', 'RUNIFY_STORE']) {
+      for (const address of wrong) assert.doesNotMatch(refusal({ [name]: address }), /hunter2/)
+    }
+  })
+
+  test('that a message is about something else is not shown either', () => {
+    const environment = { RUNIFY_STORE: 'mysql://runify:hunter2@host:3306/runify', RECEIVER_PORT: '99999' }
+    assert.doesNotMatch(refusal(environment), /hunter2/)
+    assert.doesNotMatch(refusal({ ...environment, RUNIFY_HOST: '0.0.0.0' }), /hunter2/)
+  })
+})
