@@ -15,6 +15,7 @@ const EVENT_ID = {
 export const CATALOGUE = {
   running_stats: {
     title: 'A run',
+    plural: 'Runs',
     path: '/stats/running',
     indexPath: '/running',
     topic: 'runify.running_stats',
@@ -35,6 +36,7 @@ export const CATALOGUE = {
   },
   music_info: {
     title: 'A play of a song',
+    plural: 'Plays of songs',
     path: '/stats/music',
     indexPath: '/music',
     topic: 'runify.music_info',
@@ -59,6 +61,7 @@ export const CATALOGUE = {
 
 type EventDefinition = {
   title: string
+  plural: string
   /** Where the Receiver takes it and Storage gives it back. */
   path: string
   /** Where the Analyzer gives the n-th. */

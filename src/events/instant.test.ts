@@ -89,6 +89,22 @@ describe('instant', () => {
     test(`refuses ${why}`, () => assert.equal(parseInstant(text), undefined))
   }
 
+  test('refuses a date-time with any one of its characters out of place', () => {
+    for (const text of ['2024-05-01T06:30:00.123Z', '2024-05-01T06:30:00Z', '2024-05-01T06:30:00.123456+02:00']) {
+      for (let at = 0; at < text.length; at++) {
+        // A sign in the place of the other is no error, and a shorter fraction neither.
+        for (const wrong of [' ', '/', ':', ';', 'x', '٣', '\0', ...(text[at] === '+' ? [] : ['-', '.'])]) {
+          if (wrong === text[at]) continue
+          const changed = `${text.slice(0, at)}${wrong}${text.slice(at + 1)}`
+          assert.equal(parseInstant(changed), undefined, changed)
+        }
+        const missing = `${text.slice(0, at)}${text.slice(at + 1)}`
+        const inFraction = at > 19 && at < 26 && text.length > 20 && /\d/.test(text[at] ?? '')
+        if (!inFraction) assert.equal(parseInstant(missing), undefined, missing)
+      }
+    }
+  })
+
   test('reads back every instant that it writes', () => {
     fc.assert(
       fc.property(anyInstant, (instant) => parseInstant(formatInstant(instant)) === instant),

@@ -15,6 +15,35 @@ export const MS_PER_DAY = 86_400_000
  * an instant does not move into the future. The range is 0000-01-01T00:00:00.000Z to 9999-12-31T23:59:59.999Z.
  */
 export function parseInstant(text: string): EpochMs | undefined {
+  return parsePlain(text) ?? parseAny(text)
+}
+
+/** The form that `formatInstant` writes, as most devices do: digits at known places, several times as fast to read. */
+function parsePlain(text: string): EpochMs | undefined {
+  if (text.length !== 24 || !text.endsWith('Z') || text[10] !== 'T' || text[13] !== ':' || text[16] !== ':')
+    return undefined
+  if (text[4] !== '-' || text[7] !== '-' || text[19] !== '.') return undefined
+  const day = dayStart(digits(text, 0, 4), digits(text, 5, 7), digits(text, 8, 10))
+  const hour = digits(text, 11, 13)
+  const minute = digits(text, 14, 16)
+  const second = digits(text, 17, 19)
+  const ms = digits(text, 20, 23)
+  // What is not a digit makes NaN, and NaN is less than nothing.
+  if (day === undefined || !(hour < 24 && minute < 60 && second < 60 && ms < 1000)) return undefined
+  return day + hour * 3_600_000 + minute * 60_000 + second * 1000 + ms
+}
+
+function digits(text: string, from: number, to: number): number {
+  let value = 0
+  for (let at = from; at < to; at++) {
+    const digit = text.charCodeAt(at) - 48
+    if (digit < 0 || digit > 9) return Number.NaN
+    value = value * 10 + digit
+  }
+  return value
+}
+
+function parseAny(text: string): EpochMs | undefined {
   const match = DATE_TIME.exec(text)
   if (match === null) return undefined
   const [, year, month, day, hour, minute, second, fraction, sign, zoneHour, zoneMinute] = match
@@ -71,7 +100,7 @@ export function dayOf(instant: EpochMs): number {
 }
 
 function dayStart(year: number, month: number, day: number): EpochMs | undefined {
-  if (month < 1 || month > 12 || day < 1) return undefined
+  if (!(year >= 0 && month >= 1 && month <= 12 && day >= 1)) return undefined
   const leapDay = month === 2 && isLeapYear(year) ? 1 : 0
   if (day > (DAYS_IN_MONTH[month - 1] ?? 0) + leapDay) return undefined
   // Date.UTC takes the years 0…99 for 1900…1999, so they go round it.

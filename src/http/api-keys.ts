@@ -15,7 +15,7 @@ export function checkKey(keys: readonly ApiKey[], scope: ApiKey['scope'], author
     throw new HttpProblem('key_required', 'send the key as Authorization: Bearer <key>', { headers: CHALLENGE })
   }
   const sent = BEARER.exec(authorization)?.[1]
-  const key = sent === undefined ? undefined : findKey(keys, sent)
+  const key = sent === undefined ? undefined : findKey(keys, scope, sent)
   if (key === undefined) throw new HttpProblem('key_unknown', 'no such key', { headers: CHALLENGE })
   if (key.scope !== scope) {
     throw new HttpProblem('key_scope', `this needs a key of scope ${scope}, and ${key.name} has ${key.scope}`)
@@ -23,9 +23,12 @@ export function checkKey(keys: readonly ApiKey[], scope: ApiKey['scope'], author
 }
 
 /** Compares with every key in the same time, so that an answer's delay says nothing about the keys. */
-function findKey(keys: readonly ApiKey[], sent: string): ApiKey | undefined {
+function findKey(keys: readonly ApiKey[], scope: ApiKey['scope'], sent: string): ApiKey | undefined {
   const digest = hash('sha256', sent, 'buffer')
   let found: ApiKey | undefined
-  for (const key of keys) if (timingSafeEqual(digest, Buffer.from(key.sha256, 'hex'))) found = key
+  for (const key of keys) {
+    // One key may be listed for both scopes.
+    if (timingSafeEqual(digest, Buffer.from(key.sha256, 'hex')) && found?.scope !== scope) found = key
+  }
   return found
 }

@@ -9,7 +9,7 @@ import type { EventStore, StoreBatch, StoredEvent } from './event-store.ts'
 export function newRun(
   change: Partial<RunifyEvent<'running_stats'>['fields']> = {},
   trace_id: string = randomUUID(),
-): RunifyEvent {
+): RunifyEvent<'running_stats'> {
   const fields = { user_id: randomUUID(), duration: 1800, distance: 5000, timestamp: Date.UTC(2024, 4, 1), ...change }
   return { type: 'running_stats', trace_id, date_created: Date.UTC(2024, 4, 2), fields }
 }
@@ -17,7 +17,7 @@ export function newRun(
 export function newPlay(
   change: Partial<RunifyEvent<'music_info'>['fields']> = {},
   trace_id: string = randomUUID(),
-): RunifyEvent {
+): RunifyEvent<'music_info'> {
   const fields = {
     user_id: randomUUID(),
     song_name: 'only my railgun',
@@ -29,7 +29,7 @@ export function newPlay(
   return { type: 'music_info', trace_id, date_created: Date.UTC(2024, 4, 2), fields }
 }
 
-export function newRuns(count: number): RunifyEvent[] {
+export function newRuns(count: number): RunifyEvent<'running_stats'>[] {
   return Array.from({ length: count }, () => newRun())
 }
 
@@ -81,6 +81,25 @@ export function inOrder(stored: readonly StoredEvent[]): StoredEvent[] {
 /** What a batch leaves in the change feed. */
 export function storedBy({ partition, events }: StoreBatch): StoredEvent[] {
   return events.map(({ offset, event }) => ({ partition, offset, event }))
+}
+
+/** All that a store says of what it holds. */
+export async function stateOf(store: EventStore) {
+  return {
+    cursors: await cursorsOf(store),
+    counts: await store.counts(),
+    changes: inOrder(await changesOf(store, { limit: 1000 })),
+    runs: await eventsOf(store, 'running_stats'),
+    plays: await eventsOf(store, 'music_info'),
+  }
+}
+
+export async function cursorsOf(store: EventStore): Promise<string[]> {
+  return (await store.cursors()).map(({ topic, partition, next }) => `${topic}:${partition}:${next}`).sort()
+}
+
+export function byTraceId<T extends { trace_id: string }>(events: readonly T[]): T[] {
+  return events.toSorted((a, b) => (a.trace_id < b.trace_id ? -1 : 1))
 }
 
 /**

@@ -27,15 +27,17 @@ export async function* asNdjson(pages: AsyncIterable<RunifyEvent[]>): AsyncGener
 /** RFC 4180, with a line of names first. A field that an event does not have is empty. */
 export async function* asCsv(type: EventType, pages: AsyncIterable<RunifyEvent[]>): AsyncGenerator<string> {
   const names = [...fieldsOf(type).map(([name]) => name), 'trace_id', 'date_created']
-  yield `${names.join(',')}\r\n`
+  // With the first page, not before it: when the store is away, nothing has been answered yet.
+  let text = `${names.join(',')}\r\n`
   for await (const events of pages) {
-    yield events
-      .map((event) => {
-        const wire = toWire(event)
-        return `${names.map((name) => csvValue(wire[name])).join(',')}\r\n`
-      })
-      .join('')
+    for (const event of events) {
+      const wire = toWire(event)
+      text += `${names.map((name) => csvValue(wire[name])).join(',')}\r\n`
+    }
+    yield text
+    text = ''
   }
+  if (text !== '') yield text
 }
 
 function csvValue(value: string | number | undefined): string {

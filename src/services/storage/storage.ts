@@ -43,7 +43,7 @@ export async function createStorage({ log, store, config, telemetry }: StorageDe
 function addRoutes(server: HttpServer, store: EventStore): void {
   for (const type of EVENT_TYPES) {
     server.get(CATALOGUE[type].path, {
-      summary: `${CATALOGUE[type].title}s of a range of time, as many as \`limit\`, or all as a stream`,
+      summary: `${CATALOGUE[type].plural} of a range of time, as many as \`limit\`, or all as a stream`,
       description: RANGE_DESCRIPTION,
       parameters: RANGE,
       produces: ['application/json', 'application/x-ndjson', 'text/csv'],
