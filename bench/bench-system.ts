@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { generateEvents } from '../src/cli/generator.ts'
 
 /** One line of the table. `ratio` is to the limit measured in the same run, `target` what it should reach. */
-export type Row = { name: string; value: number; unit: string; ratio?: number; target?: number }
+export type Row = { name: string; value: number; unit: string; ratio?: number; target?: string }
 
 export type BenchRunify = AsyncDisposable & {
   addresses: Record<'receiver' | 'storage' | 'processing' | 'analyzer', string>

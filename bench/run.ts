@@ -31,7 +31,7 @@ function printTable(rows: readonly Row[]): void {
     name,
     `${value.toLocaleString('en', { maximumFractionDigits: value < 100 ? 2 : 0 })} ${unit}`,
     ratio === undefined ? '' : ratio.toFixed(2),
-    target === undefined ? '' : target.toLocaleString('en'),
+    target ?? '',
   ])
   const all = [['', 'measured', 'of the limit', 'to reach'], ...cells]
   const widths = [0, 1, 2, 3].map((column) => Math.max(...all.map((row) => (row[column] as string).length)))

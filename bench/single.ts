@@ -2,31 +2,41 @@ import autocannon from 'autocannon'
 import { eventBodies, median, type Row, startBare, startRunify } from './bench-system.ts'
 
 const CONNECTIONS = 64
-const SECONDS = 6
-const ROUNDS = 3
+const SECONDS = 3
+const ROUNDS = 7
 
-/** Acknowledged events a second by single POSTs, closed loop, beside a bare server that only parses and answers. */
+/**
+ * Acknowledged events a second by single POSTs, closed loop, beside a bare server that only parses and answers. The two
+ * take turns, and the ratio is that of each turn: these machines change their speed within minutes.
+ */
 export async function benchSingle(): Promise<Row[]> {
   const bodies = eventBodies(1000)
-  const rates = { bare: [] as number[], runify: [] as number[] }
-  const p99: number[] = []
+  const turns: { bare: number; runify: number; p99: number }[] = []
   await using bare = await startBare()
   await using runify = await startRunify()
   await load(bare.address, bodies, 2)
   await load(runify.addresses.receiver, bodies, 2)
   for (let round = 0; round < ROUNDS; round++) {
-    rates.bare.push((await load(bare.address, bodies, SECONDS)).rate)
-    const result = await load(runify.addresses.receiver, bodies, SECONDS)
-    rates.runify.push(result.rate)
-    p99.push(result.p99)
+    const limit = await load(bare.address, bodies, SECONDS)
+    const { rate, p99 } = await load(runify.addresses.receiver, bodies, SECONDS)
+    turns.push({ bare: limit.rate, runify: rate, p99 })
     await runify.caughtUp()
   }
-  const limit = median(rates.bare)
-  const reached = median(rates.runify)
+  const ratio = median(turns.map((turn) => turn.runify / turn.bare))
   return [
-    { name: `bare server, ${CONNECTIONS} connections`, value: limit, unit: 'requests/s' },
-    { name: 'single POSTs acknowledged', value: reached, unit: 'events/s', ratio: reached / limit, target: 0.5 },
-    { name: 'single POSTs, p99', value: median(p99), unit: 'ms' },
+    {
+      name: `bare server, ${CONNECTIONS} connections`,
+      value: median(turns.map((turn) => turn.bare)),
+      unit: 'requests/s',
+    },
+    {
+      name: 'single POSTs acknowledged',
+      value: median(turns.map((turn) => turn.runify)),
+      unit: 'events/s',
+      ratio,
+      target: '0.50 of the limit',
+    },
+    { name: 'single POSTs, p99', value: median(turns.map((turn) => turn.p99)), unit: 'ms' },
   ]
 }
 

@@ -31,6 +31,19 @@ describe('With API keys', () => {
     assert.equal((await server.ask('GET', '/things', { authorization: `bearer   ${READ_KEY}` })).status, 200)
   })
 
+  test('one key may be listed for both scopes, in either order', async () => {
+    const sha256 = hash('sha256', READ_KEY, 'hex')
+    const both: ApiKey[] = [
+      { name: 'a', scope: 'read', sha256 },
+      { name: 'b', scope: 'write', sha256 },
+    ]
+    for (const keys of [both, [...both].reverse()]) {
+      await using server = await startServer({ keys })
+      assert.equal((await server.ask('GET', '/things', bearer(READ_KEY))).status, 200)
+      assert.equal((await server.ask('POST', '/things', bearer(READ_KEY))).status, 201)
+    }
+  })
+
   test('no key, no known key, and a key of the other scope are told apart', async () => {
     await using server = await startServer({ keys: KEYS })
     const cases: [method: string, path: string, headers: Record<string, string>, status: number, code: ProblemCode][] =

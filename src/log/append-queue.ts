@@ -89,13 +89,14 @@ export class AppendQueue {
   }
 
   #settle(answer: (waiting: Waiting) => void): void {
-    for (const waiting of this.#underWay) {
+    const settled = this.#underWay
+    this.#underWay = []
+    // Before the answers are given, because the log has nothing to do until it gets the next.
+    this.#writeNext()
+    for (const waiting of settled) {
       this.#pendingBytes -= waiting.bytes
       if (!waiting.expired) answer(waiting)
     }
-    this.#underWay = []
-    if (this.#waiting.length > 0) this.#writeSoon()
-    else this.#becomeIdle()
   }
 
   #becomeIdle(): void {

@@ -1,6 +1,6 @@
 import { type Kysely, type SelectQueryBuilder, sql } from 'kysely'
 import { CATALOGUE, EVENT_TYPES, type EventType, type RunifyEvent, typeOfTopic } from '../events/catalogue.ts'
-import { type Cursors, nextOf, type PartitionCursor } from '../log/position.ts'
+import { type Cursors, nextOf, type PartitionCursor, withMoved } from '../log/position.ts'
 import { type ColumnValue, columnsOf, fromRow, type StoredEvent, uuidToBytes } from './columns.ts'
 import type { ChangePage, PageQuery } from './event-store.ts'
 
@@ -93,7 +93,8 @@ export async function readChanges(
     complete &&= reached === end
     next.push({ topic, partition, next: reached })
   }
-  return { changes, next, complete }
+  // A partition that only `after` knows is kept: the reader may put `next` in the place of what it had.
+  return { changes, next: withMoved(after, next), complete }
 }
 
 type RowRange = { type: EventType; partition: number; begin: number; end: number; limit: number }

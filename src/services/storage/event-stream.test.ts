@@ -99,7 +99,7 @@ describe('A stream of a range that has no end', () => {
   test('is 503 when the store is away from the beginning', async () => {
     const endless = new EndlessStore({ pagesMax: 0 })
     await using system = await openStorage({ wrap: endless.wrap })
-    for (const accept of ['application/json', 'application/x-ndjson']) {
+    for (const accept of ['application/json', 'application/x-ndjson', 'text/csv']) {
       const response = await fetch(`${system.address}/stats/running`, { headers: { accept } })
       assert.deepEqual([response.status, response.headers.get('retry-after')], [503, '1'])
       assert.equal(response.headers.get('content-type'), 'application/problem+json; charset=utf-8')
