@@ -25,10 +25,14 @@ export async function startRunify(nodeOptions: string[] = []): Promise<BenchRuni
   const dir = mkdtempSync(`${work}data-`)
   const ports = Object.fromEntries(SERVICES.map((service) => [`${service.toUpperCase()}_PORT`, '0']))
   const env = { ...process.env, ...ports, RUNIFY_DATA_DIR: dir, RUNIFY_HOST: '127.0.0.1' }
-  const child = spawn(process.execPath, [...nodeOptions, new URL('../src/main.ts', import.meta.url).pathname], {
-    env,
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
+  const child = spawn(
+    process.execPath,
+    [...nodeOptions, ...startFlags(), new URL('../src/main.ts', import.meta.url).pathname],
+    {
+      env,
+      stdio: ['ignore', 'pipe', 'inherit'],
+    },
+  )
   const addresses: Record<string, string> = {}
   for await (const line of createInterface({ input: child.stdout as NonNullable<typeof child.stdout> })) {
     const { service, address } = JSON.parse(line) as { service: string; address?: string }
@@ -52,6 +56,12 @@ export async function startRunify(nodeOptions: string[] = []): Promise<BenchRuni
       rmSync(dir, { recursive: true })
     },
   }
+}
+
+/** The flags that `npm start` gives to node. */
+function startFlags(): string[] {
+  const { scripts } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'))
+  return (scripts.start as string).split(' ').filter((word) => word.startsWith('--'))
 }
 
 export async function startBare(): Promise<AsyncDisposable & { address: string }> {

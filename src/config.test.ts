@@ -36,7 +36,7 @@ describe('The configuration', () => {
       bodyBytesMax: 4_194_304,
       lineBytesMax: 65_536,
       pendingBytesMax: 33_554_432,
-      batchRecordsMax: 5000,
+      batchRecordsMax: 1000,
       logLevel: 'info',
     })
   })

@@ -73,7 +73,7 @@ export function readConfig(environment: Record<string, string | undefined> = pro
     bodyBytesMax: number('RUNIFY_BODY_BYTES_MAX', 4 * MIB, 1024, 64 * MIB),
     lineBytesMax: number('RUNIFY_LINE_BYTES_MAX', 64 * 1024, 1024, MIB),
     pendingBytesMax: number('RUNIFY_PENDING_BYTES_MAX', 32 * MIB, MIB, 1024 * MIB),
-    batchRecordsMax: number('RUNIFY_BATCH_RECORDS_MAX', 5000, 1, 100_000),
+    batchRecordsMax: number('RUNIFY_BATCH_RECORDS_MAX', 1000, 1, 100_000),
     logLevel: oneOf('RUNIFY_LOG_LEVEL', read('RUNIFY_LOG_LEVEL') ?? 'info', LOG_LEVELS),
   }
 }

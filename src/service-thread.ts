@@ -8,6 +8,13 @@ export type ThreadNews =
   | { kind: 'ready'; addresses: Addresses }
   | { kind: 'failed'; message: string; mendable: boolean }
 
+/**
+ * The bounds of the thread's heap. What it holds is a batch or some pages at a time; without bounds V8 would let several
+ * times as much gather before it looks. `npm start` gives the main thread its bounds by flags.
+ */
+const YOUNG_MIB = 12
+const OLD_MIB = 160
+
 /** Services in a thread of their own: what one of them computes keeps nobody else waiting. */
 export class ServiceThread implements AsyncDisposable {
   readonly addresses: Addresses
@@ -28,7 +35,10 @@ export class ServiceThread implements AsyncDisposable {
 
   /** Resolves when all its services listen; throws what kept one from it. */
   static async start(data: ThreadData): Promise<ServiceThread> {
-    const worker = new Worker(new URL('./service-thread-main.ts', import.meta.url), { workerData: data })
+    const worker = new Worker(new URL('./service-thread-main.ts', import.meta.url), {
+      workerData: data,
+      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MIB, maxOldGenerationSizeMb: OLD_MIB },
+    })
     const exited = new Promise<number>((resolve) => worker.once('exit', resolve))
     const news = await new Promise<ThreadNews>((resolve, reject) => {
       worker.once('message', resolve)

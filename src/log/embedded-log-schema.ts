@@ -25,7 +25,7 @@ CREATE TABLE IF NOT EXISTS group_cursors (
 export function openLogFile(file: string): DatabaseSync {
   const database = new DatabaseSync(file, { timeout: 10_000 })
   database.exec(`
-    PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -8000;
+    PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -2000;
     PRAGMA journal_size_limit = 67108864;
   `)
   database.exec(SCHEMA)

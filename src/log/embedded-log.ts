@@ -257,7 +257,11 @@ class LogWriter {
   failure: Failure | undefined
 
   constructor(data: WriterData) {
-    this.#worker = new Worker(new URL('./embedded-log-writer.ts', import.meta.url), { workerData: data })
+    this.#worker = new Worker(new URL('./embedded-log-writer.ts', import.meta.url), {
+      workerData: data,
+      // It holds a batch at a time, and that is not on V8's heap.
+      resourceLimits: { maxYoungGenerationSizeMb: 6, maxOldGenerationSizeMb: 64 },
+    })
     this.#worker.on('message', (answer: WriterAnswer) => this.#settle(answer))
     this.#worker.on('error', (cause) => this.#fail(cause))
     this.#exited = new Promise((resolve) => this.#worker.once('exit', () => resolve()))

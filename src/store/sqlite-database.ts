@@ -11,11 +11,11 @@ import { NodeSqliteDialect } from './node-sqlite-dialect.ts'
  * stand at an earlier commit, with the cursor of that commit, and what is missing is read from the log again. The log
  * itself syncs every commit. A killed process loses nothing either way.
  */
-export function openSqlite(file: string): DatabaseSync {
+export function openSqlite(file: string, { cacheMib }: { cacheMib: number }): DatabaseSync {
   mkdirSync(dirname(file), { recursive: true })
   const database = new DatabaseSync(file, { timeout: 10_000 })
   database.exec(`
-    PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -32000;
+    PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -${cacheMib * 1024};
     PRAGMA wal_autocheckpoint = 8000; PRAGMA journal_size_limit = 67108864;
   `)
   return database
@@ -41,13 +41,16 @@ export async function migrate<DB>(db: Kysely<DB>, migrations: Record<string, Mig
   })
 }
 
+/** Little, for the operating system keeps the file's pages too; it is the writer that gains by a cache of its own. */
+const READER_CACHE_MIB = 2
+
 export function openReader<DB>(
   file: string,
   migrations: Record<string, Migration>,
   table: string,
 ): Promise<Kysely<DB>> {
   const opening = lastOpening.then(async () => {
-    const db = new Kysely<DB>({ dialect: new NodeSqliteDialect(openSqlite(file)) })
+    const db = new Kysely<DB>({ dialect: new NodeSqliteDialect(openSqlite(file, { cacheMib: READER_CACHE_MIB })) })
     try {
       await migrate(db, migrations, table)
       return db

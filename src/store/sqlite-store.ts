@@ -24,7 +24,7 @@ export async function openSqliteStore({ dir }: { dir: string }): Promise<SqliteS
   return guard('store_unavailable', async () => {
     const file = join(dir, 'store.db')
     const reader = await openReader<EventDatabase>(file, eventMigrations('sqlite'), 'event_migrations')
-    return new SqliteStore(reader, openSqlite(file))
+    return new SqliteStore(reader, openSqlite(file, { cacheMib: 12 }))
   })
 }
 

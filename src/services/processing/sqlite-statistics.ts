@@ -31,7 +31,7 @@ export async function openSqliteStatistics({ dir }: { dir: string }): Promise<St
   return guard('statistics_unavailable', async () => {
     const file = join(dir, 'statistics.db')
     const reader = await openReader<StatisticsDatabase>(file, statisticsMigrations('sqlite'), 'statistics_migrations')
-    return new SqliteStatistics(reader, openSqlite(file))
+    return new SqliteStatistics(reader, openSqlite(file, { cacheMib: 8 }))
   })
 }
 
