@@ -13,7 +13,7 @@ export type ThreadNews =
  * times as much gather before it looks. `npm start` gives the main thread its bounds by flags.
  */
 const YOUNG_MIB = 12
-const OLD_MIB = 160
+const OLD_MIB = 112
 
 /** Services in a thread of their own: what one of them computes keeps nobody else waiting. */
 export class ServiceThread implements AsyncDisposable {

@@ -4,13 +4,7 @@ import { EmbeddedLog } from './log/embedded-log.ts'
 import type { EventLog } from './log/event-log.ts'
 import { lockFolder } from './log/folder-lock.ts'
 import { ServiceThread } from './service-thread.ts'
-import { createAnalyzer } from './services/analyzer/analyzer.ts'
-import { createProcessing } from './services/processing/processing.ts'
-import { openSqliteStatistics } from './services/processing/sqlite-statistics.ts'
-import { createReceiver } from './services/receiver/receiver.ts'
-import { createStorage } from './services/storage/storage.ts'
 import type { EventStore } from './store/event-store.ts'
-import { openSqliteStore } from './store/sqlite-store.ts'
 import { createTelemetry } from './telemetry.ts'
 
 export type Addresses = Partial<Record<ServiceName, string>>
@@ -65,13 +59,24 @@ export async function startServices(
   )
   let store: Promise<EventStore> | undefined
   const openStore = () => {
-    store ??= openSqliteStore({ dir: config.store.dir }).then((opening) => opened.use(opening))
+    store ??= import('./store/sqlite-store.ts').then(async ({ openSqliteStore }) => {
+      return opened.use(await openSqliteStore({ dir: config.store.dir }))
+    })
     return store
   }
+  // Loaded where they are started: a thread that does not have a service does not pay for its code, which is 10 MB.
   const create: Record<ServiceName, () => Promise<HttpServer>> = {
-    receiver: async () => createReceiver({ log, config, telemetry: telemetryOf('receiver') }),
-    storage: async () => createStorage({ log, store: await openStore(), config, telemetry: telemetryOf('storage') }),
+    receiver: async () => {
+      const { createReceiver } = await import('./services/receiver/receiver.ts')
+      return createReceiver({ log, config, telemetry: telemetryOf('receiver') })
+    },
+    storage: async () => {
+      const { createStorage } = await import('./services/storage/storage.ts')
+      return createStorage({ log, store: await openStore(), config, telemetry: telemetryOf('storage') })
+    },
     processing: async () => {
+      const { createProcessing } = await import('./services/processing/processing.ts')
+      const { openSqliteStatistics } = await import('./services/processing/sqlite-statistics.ts')
       const statistics = opened.use(await openSqliteStatistics({ dir: config.store.dir }))
       return createProcessing({
         log,
@@ -81,7 +86,10 @@ export async function startServices(
         telemetry: telemetryOf('processing'),
       })
     },
-    analyzer: async () => createAnalyzer({ log, config, telemetry: telemetryOf('analyzer') }),
+    analyzer: async () => {
+      const { createAnalyzer } = await import('./services/analyzer/analyzer.ts')
+      return createAnalyzer({ log, config, telemetry: telemetryOf('analyzer') })
+    },
   }
   const addresses: Addresses = {}
   const servers: HttpServer[] = []
