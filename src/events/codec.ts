@@ -1,4 +1,4 @@
-import { CATALOGUE, type EventFields, type EventType, fieldsOf, type RunifyEvent } from './catalogue.ts'
+import { CATALOGUE, type EventType, fieldsOf, isOptional, type RunifyEvent } from './catalogue.ts'
 import { checkEvent, parseJson } from './check.ts'
 import { checkField, fieldSchema, Refusal, wireValue } from './field.ts'
 import { formatInstant } from './instant.ts'
@@ -68,7 +68,7 @@ export function sentSchema(type: EventType): Record<string, unknown> {
     type: 'object',
     description: CATALOGUE[type].title,
     additionalProperties: false,
-    required: fields.filter(([, field]) => !('optional' in field)).map(([name]) => name),
+    required: fields.filter(([, field]) => !isOptional(field)).map(([name]) => name),
     properties: Object.fromEntries(fields.map(([name, field]) => [name, fieldSchema(field)])),
     examples: [CATALOGUE[type].example],
   }
@@ -89,5 +89,3 @@ export function storedSchema(type: EventType, extra: Record<string, unknown> = {
     },
   }
 }
-
-export type { EventFields }

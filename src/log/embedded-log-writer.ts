@@ -6,7 +6,7 @@ import { openLogFile } from './embedded-log-schema.ts'
  * One message is one batch is one transaction is one sync.
  */
 
-export type WriterData = { file: string; partitions: number }
+export type WriterData = { file: string }
 
 /** A batch in as few objects as there can be: copying many small ones between threads costs more than writing them. */
 export type PackedBatch = {

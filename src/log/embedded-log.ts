@@ -174,7 +174,7 @@ export class EmbeddedLog implements EventLog {
   }
 
   async #write(records: NewRecord[]): Promise<void> {
-    this.#writer ??= new LogWriter({ file: this.#options.file, partitions: this.#options.partitions })
+    this.#writer ??= new LogWriter({ file: this.#options.file })
     await this.#writer.write(pack(records, this.#options.partitions))
     this.#announce()
   }

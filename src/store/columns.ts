@@ -1,4 +1,4 @@
-import { type EventType, fieldsOf, type RunifyEvent } from '../events/catalogue.ts'
+import { EVENT_TYPES, type EventType, fieldsOf, type RunifyEvent } from '../events/catalogue.ts'
 import type { FieldKind } from '../events/field.ts'
 
 export type Dialect = 'sqlite' | 'mysql'
@@ -65,7 +65,7 @@ export function uuidFromBytes(bytes: Uint8Array): string {
 }
 
 const COLUMN_LISTS = Object.fromEntries(
-  (['running_stats', 'music_info'] as const).map((type) => [
+  EVENT_TYPES.map((type) => [
     type,
     ['log_partition', 'log_offset', 'trace_id', 'date_created', ...fieldsOf(type).map(([name]) => name)],
   ]),
