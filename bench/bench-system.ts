@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
+import autocannon from 'autocannon'
 import { generateEvents } from '../src/cli/generator.ts'
 
 /** One line of the table. `ratio` is to the limit measured in the same run, `target` what it should reach. */
@@ -83,6 +84,42 @@ export function eventBodies(count: number, type: 'running_stats' | 'music_info' 
     if (bodies.length === count) return bodies
   }
   throw new Error(`the generator has only ${bodies.length} events`)
+}
+
+/** Single POSTs in a closed loop; any other answer than 2xx is an error. */
+export async function load(
+  address: string,
+  { bodies, connections, seconds }: { bodies: string[]; connections: number; seconds: number },
+): Promise<{ rate: number; p99: number }> {
+  const result = await autocannon({
+    url: address,
+    connections,
+    duration: seconds,
+    requests: bodies.map((body) => ({
+      method: 'POST',
+      path: '/stats/running',
+      headers: { 'content-type': 'application/json' },
+      body,
+    })),
+  })
+  if (result.non2xx > 0 || result.errors > 0) throw new Error(`${result.non2xx} refused, ${result.errors} errors`)
+  return { rate: result['2xx'] / result.duration, p99: result.latency.p99 }
+}
+
+const REQUESTS_AT_ONCE = 2
+
+/** The same NDJSON body again and again. */
+export async function sendMany(receiver: string, body: Buffer, requests: number): Promise<void> {
+  let left = requests
+  const sender = async () => {
+    while (left-- > 0) {
+      const headers = { 'content-type': 'application/x-ndjson' }
+      const response = await fetch(`${receiver}/stats/running`, { method: 'POST', headers, body })
+      const text = await response.text()
+      if (response.status !== 201) throw new Error(`${response.status} ${text}`)
+    }
+  }
+  await Promise.all(Array.from({ length: REQUESTS_AT_ONCE }, sender))
 }
 
 export async function getJson<T>(url: string): Promise<T> {

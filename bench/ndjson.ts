@@ -1,9 +1,8 @@
-import { eventBodies, median, type Row, startRunify } from './bench-system.ts'
+import { eventBodies, median, type Row, sendMany, startRunify } from './bench-system.ts'
 
 const LINES = 10_000
 const ROUNDS = 5
 const REQUESTS_A_ROUND = 30
-const CONCURRENCY = 2
 
 /** Acknowledged events a second by NDJSON bodies of 10,000 lines; the limit beside it is taking them apart only. */
 export async function benchNdjson(): Promise<Row[]> {
@@ -33,19 +32,6 @@ export async function benchNdjson(): Promise<Row[]> {
     },
     { name: `… and all ${ROUNDS * REQUESTS_A_ROUND * LINES} counted`, value: waited, unit: 's later' },
   ]
-}
-
-async function sendMany(address: string, body: Buffer, requests: number): Promise<void> {
-  let left = requests
-  const sender = async () => {
-    while (left-- > 0) {
-      const headers = { 'content-type': 'application/x-ndjson' }
-      const response = await fetch(`${address}/stats/running`, { method: 'POST', headers, body })
-      const text = await response.text()
-      if (response.status !== 201) throw new Error(`${response.status} ${text}`)
-    }
-  }
-  await Promise.all(Array.from({ length: CONCURRENCY }, sender))
 }
 
 function parseOnly(body: Buffer): number {

@@ -2,6 +2,7 @@ import { cpus } from 'node:os'
 import type { Row } from './bench-system.ts'
 import { benchEndToEnd } from './end-to-end.ts'
 import { benchNdjson } from './ndjson.ts'
+import { benchServers } from './servers.ts'
 import { benchSingle } from './single.ts'
 import { benchSoak } from './soak.ts'
 
@@ -13,16 +14,20 @@ const SECTIONS: Record<string, () => Promise<Row[]>> = {
   soak: benchSoak,
 }
 
+/** These need docker, so they run only when they are named. */
+const ON_SERVERS: Record<string, () => Promise<Row[]>> = { servers: benchServers }
+const ALL = { ...SECTIONS, ...ON_SERVERS }
+
 const named = process.argv.slice(2)
-const unknown = named.filter((name) => !Object.hasOwn(SECTIONS, name))
+const unknown = named.filter((name) => !Object.hasOwn(ALL, name))
 if (unknown.length > 0) {
-  console.error(`no section ${unknown.join(', ')}; there are ${Object.keys(SECTIONS).join(', ')}`)
+  console.error(`no section ${unknown.join(', ')}; there are ${Object.keys(ALL).join(', ')}`)
   process.exitCode = 2
 } else {
   console.log(`Node ${process.version}, ${cpus().length} × ${cpus()[0]?.model}, ${new Date().toISOString()}\n`)
   for (const name of named.length > 0 ? named : Object.keys(SECTIONS)) {
     console.log(`## ${name}\n`)
-    printTable((await SECTIONS[name]?.()) ?? [])
+    printTable((await ALL[name]?.()) ?? [])
   }
 }
 

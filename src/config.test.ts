@@ -1,10 +1,17 @@
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { describe, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
 import { PORT_VARIABLES, readConfig, readServices, SERVICES } from './config.ts'
 import { StartError } from './errors.ts'
 
 const SHA = 'a'.repeat(64)
+
+function topicsOf({ log }: ReturnType<typeof readConfig>) {
+  assert.ok(log.kind === 'kafka')
+  return log
+}
 
 /** What `readConfig` says to an environment that it refuses: one line. */
 function refusal(environment: Record<string, string>): string {
@@ -31,6 +38,8 @@ describe('The configuration', () => {
       log: { kind: 'embedded', dir: dataDir },
       store: { kind: 'embedded', dir: dataDir },
       dataDir,
+      storageUrl: undefined,
+      storageKey: undefined,
       processingPeriodMs: 2000,
       apiKeys: [],
       bodyBytesMax: 4_194_304,
@@ -84,6 +93,8 @@ describe('A number', () => {
     RUNIFY_BODY_BYTES_MAX: { min: 1024, max: 67_108_864, of: (config) => config.bodyBytesMax },
     RUNIFY_LINE_BYTES_MAX: { min: 1024, max: 1_048_576, of: (config) => config.lineBytesMax },
     RUNIFY_PENDING_BYTES_MAX: { min: 1_048_576, max: 1_073_741_824, of: (config) => config.pendingBytesMax },
+    RUNIFY_KAFKA_PARTITIONS: { min: 1, max: 1000, of: (config) => topicsOf(config).partitions },
+    RUNIFY_KAFKA_REPLICATION: { min: 1, max: 9, of: (config) => topicsOf(config).replication },
     RUNIFY_BATCH_RECORDS_MAX: { min: 1, max: 100_000, of: (config) => config.batchRecordsMax },
     ...Object.fromEntries(
       SERVICES.map((service) => [
@@ -94,7 +105,8 @@ describe('A number', () => {
   }
   for (const [name, { min, max, of }] of Object.entries(bounds)) {
     test(`${name} is taken from ${min} to ${max}, and refused by name outside of it`, () => {
-      for (const value of [min, max]) assert.equal(of(readConfig({ [name]: String(value) })), value)
+      for (const value of [min, max])
+        assert.equal(of(readConfig({ RUNIFY_LOG: 'kafka://a', [name]: String(value) })), value)
       const wrong = [
         min - 1,
         max + 1,
@@ -115,6 +127,11 @@ describe('A number', () => {
       }
     })
   }
+})
+
+test('A server takes larger batches than the embedded store', () => {
+  assert.equal(readConfig({}).batchRecordsMax, 1000)
+  assert.equal(readConfig({ RUNIFY_STORE: 'mysql://a:b@c/d' }).batchRecordsMax, 5000)
 })
 
 describe('A choice', () => {
@@ -156,9 +173,35 @@ describe('Anonymous access', () => {
     }
   })
 
+  test('goes by the address at which a container is published, where that is said', () => {
+    const inContainer = { RUNIFY_HOST: '0.0.0.0' }
+    assert.equal(readConfig({ ...inContainer, RUNIFY_PUBLISHED_ADDRESS: '127.0.0.1' }).host, '0.0.0.0')
+    const message = refusal({ ...inContainer, RUNIFY_PUBLISHED_ADDRESS: '192.168.0.1' })
+    assert.match(message, /^RUNIFY_PUBLISHED_ADDRESS is 192\.168\.0\.1, .*RUNIFY_API_KEYS.*RUNIFY_ALLOW_ANONYMOUS=true/)
+    assert.match(refusal({ RUNIFY_PUBLISHED_ADDRESS: '0.0.0.0' }), /^RUNIFY_PUBLISHED_ADDRESS/)
+  })
+
   test('is allowed elsewhere to those who ask for it, and not needed with keys', () => {
     assert.equal(readConfig({ RUNIFY_HOST: '0.0.0.0', RUNIFY_ALLOW_ANONYMOUS: 'true' }).host, '0.0.0.0')
     assert.equal(readConfig({ RUNIFY_HOST: '0.0.0.0', RUNIFY_API_KEYS: `watch:write:${SHA}` }).host, '0.0.0.0')
+  })
+})
+
+describe('The address of Storage', () => {
+  test('is taken as it is, or refused by name', () => {
+    for (const url of ['http://storage:8090', 'https://runify.example/storage/']) {
+      assert.equal(readConfig({ RUNIFY_STORAGE_URL: url }).storageUrl, url)
+    }
+    for (const url of [
+      'storage:8090',
+      'storage',
+      'ftp://storage',
+      'http://ann:hunter2@storage',
+      'http://storage?x=1',
+    ]) {
+      const message = refusal({ RUNIFY_STORAGE_URL: url })
+      assert.equal(message, 'RUNIFY_STORAGE_URL must be an address such as http://storage:8090')
+    }
   })
 })
 
@@ -189,6 +232,87 @@ describe('API keys', () => {
 })
 
 describe('The address of the log or the store', () => {
+  const kafkaOf = (address: string) => {
+    const { kind, brokers, tls, sasl, partitions, replication } = topicsOf(readConfig({ RUNIFY_LOG: address }))
+    assert.deepEqual([kind, partitions, replication], ['kafka', 3, 1])
+    return { brokers, tls, sasl }
+  }
+  const mysqlOf = (address: string) => readConfig({ RUNIFY_STORE: address }).store
+
+  test('is that of Kafka: brokers, and how to get in', () => {
+    const none = { tls: undefined, sasl: undefined }
+    const local = { host: 'localhost', port: 9092 }
+    assert.deepEqual(kafkaOf('kafka://localhost'), { ...none, brokers: [local] })
+    assert.deepEqual(kafkaOf('kafka://localhost:9092/'), { ...none, brokers: [local] })
+    assert.deepEqual(kafkaOf('kafka://a:1,b.example:65535,[::1]:9,192.168.0.1').brokers, [
+      { host: 'a', port: 1 },
+      { host: 'b.example', port: 65_535 },
+      { host: '::1', port: 9 },
+      { host: '192.168.0.1', port: 9092 },
+    ])
+    assert.deepEqual(kafkaOf('kafka://ann:p%40ss%2F:word@localhost?tls=true&sasl=scram-sha-512'), {
+      brokers: [local],
+      tls: {},
+      sasl: { mechanism: 'scram-sha-512', username: 'ann', password: 'p@ss/:word' },
+    })
+    const ca = fileURLToPath(new URL('../LICENSE', import.meta.url))
+    assert.deepEqual(kafkaOf(`kafka://a?tls=true&ca=${ca}`).tls, { ca: readFileSync(ca, 'utf8') })
+  })
+
+  test('is that of MySQL: host, user and database', () => {
+    const standard = { kind: 'mysql', host: 'db', port: 3306, user: 'runify', database: 'runify', connectionsMax: 8 }
+    assert.deepEqual(mysqlOf('mysql://runify:p%40ss@db/runify'), { ...standard, password: 'p@ss' })
+    assert.deepEqual(mysqlOf('mysql://runify:@[::1]:33060/runify?connections=2&tls=true'), {
+      ...standard,
+      host: '::1',
+      port: 33_060,
+      password: '',
+      connectionsMax: 2,
+      tls: {},
+    })
+  })
+
+  test('is refused when a part of it is wrong', () => {
+    const wrong: Record<string, string[]> = {
+      RUNIFY_LOG: [
+        'kafka://',
+        'kafka://a:0',
+        'kafka://a:65536',
+        'kafka://a:b',
+        'kafka://a,,b',
+        'kafka://a b',
+        'kafka://a?acks=1',
+        'kafka://a?tls=yes',
+        'kafka://a?tls=true&tls=true',
+        'kafka://a?ca=/ca.pem',
+        'kafka://a?tls=true&ca=/nowhere/ca.pem',
+        'kafka://a?sasl=plain',
+        'kafka://ann:hunter2@a',
+        'kafka://ann:hunter2@a?sasl=gssapi',
+        'kafka://ann@a?sasl=plain',
+        'kafka://ann:%@a?sasl=plain',
+      ],
+      RUNIFY_STORE: [
+        'mysql://db/runify',
+        'mysql://runify:hunter2@db',
+        'mysql://runify:hunter2@db/',
+        'mysql://runify:hunter2@db/a/b',
+        'mysql://runify:hunter2@db:99999/runify',
+        'mysql://runify:hunter2@db/runify?connections=1',
+        'mysql://runify:hunter2@db/runify?connections=1e1x',
+        'mysql://runify:hunter2@db/runify?multipleStatements=true',
+        'mysql://runify:%@db/runify',
+      ],
+    }
+    for (const [name, addresses] of Object.entries(wrong)) {
+      for (const address of addresses) {
+        const message = refusal({ [name]: address })
+        assert.match(message, new RegExp(`^${name}[: ]`), address)
+        assert.doesNotMatch(message, /hunter2/)
+      }
+    }
+  })
+
   test('is refused by name when nothing can be reached by it', () => {
     for (const name of ['RUNIFY_LOG', 'RUNIFY_STORE']) {
       for (const address of ['Embedded', 'sqlite', 'ftp://host/database', '://', 'mysql:/', 'kafka:/']) {

@@ -1,12 +1,15 @@
 import { isIP } from 'node:net'
 import { resolve } from 'node:path'
+import { type KafkaAddress, type MysqlAddress, readKafkaAddress, readMysqlAddress } from './addresses.ts'
 import { StartError } from './errors.ts'
 
 export const SERVICES = ['receiver', 'storage', 'processing', 'analyzer'] as const
 export type ServiceName = (typeof SERVICES)[number]
 
-export type LogChoice = { kind: 'embedded'; dir: string }
-export type StoreChoice = { kind: 'embedded'; dir: string }
+export type LogChoice =
+  | { kind: 'embedded'; dir: string }
+  | ({ kind: 'kafka'; partitions: number; replication: number } & KafkaAddress)
+export type StoreChoice = { kind: 'embedded'; dir: string } | ({ kind: 'mysql' } & MysqlAddress)
 
 /** A key's name, what it may do, and the SHA-256 of the key itself (64 hex digits, lower case). */
 export type ApiKey = { name: string; scope: 'read' | 'write'; sha256: string }
@@ -18,6 +21,10 @@ export type Config = {
   log: LogChoice
   store: StoreChoice
   dataDir: string
+  /** Where Processing reads what is stored; undefined: it reads the store itself. */
+  storageUrl: string | undefined
+  /** What Processing shows there, when Storage asks for keys. */
+  storageKey: string | undefined
   /** How often statistics are brought up to date, milliseconds, 10…3,600,000. */
   processingPeriodMs: number
   /** Empty means that nobody is asked for a key. */
@@ -54,26 +61,36 @@ export function readConfig(environment: Record<string, string | undefined> = pro
   const host = read('RUNIFY_HOST') ?? '127.0.0.1'
   const apiKeys = readKeys(read('RUNIFY_API_KEYS') ?? '')
   const allowAnonymous = oneOf('RUNIFY_ALLOW_ANONYMOUS', read('RUNIFY_ALLOW_ANONYMOUS') ?? 'false', ['true', 'false'])
-  if (apiKeys.length === 0 && allowAnonymous === 'false' && !isLoopback(host)) {
-    const why = `RUNIFY_HOST is ${host}, which others can reach, and RUNIFY_API_KEYS is empty`
+  // In a container the address that counts is the one at which the container is published.
+  const published = read('RUNIFY_PUBLISHED_ADDRESS')
+  const reached = published ?? host
+  if (apiKeys.length === 0 && allowAnonymous === 'false' && !isLoopback(reached)) {
+    const name = published === undefined ? 'RUNIFY_HOST' : 'RUNIFY_PUBLISHED_ADDRESS'
+    const why = `${name} is ${reached}, which others can reach, and RUNIFY_API_KEYS is empty`
     throw new StartError(`${why}: set keys, or RUNIFY_ALLOW_ANONYMOUS=true to let everybody in`)
   }
   const number = (name: string, standard: number, min: number, max: number) =>
     readNumber(name, read(name), { standard, min, max })
+  const store = readStore(read('RUNIFY_STORE') ?? 'embedded', dataDir)
   return {
     host,
     ports: Object.fromEntries(
       SERVICES.map((service) => [service, number(PORT_VARIABLES[service], STANDARD_PORTS[service], 0, 65_535)]),
     ) as Record<ServiceName, number>,
-    log: readEmbedded('RUNIFY_LOG', read('RUNIFY_LOG'), dataDir),
-    store: readEmbedded('RUNIFY_STORE', read('RUNIFY_STORE'), dataDir),
+    log: readLog(read('RUNIFY_LOG') ?? 'embedded', dataDir, {
+      partitions: number('RUNIFY_KAFKA_PARTITIONS', 3, 1, 1000),
+      replication: number('RUNIFY_KAFKA_REPLICATION', 1, 1, 9),
+    }),
+    store,
     dataDir,
+    storageUrl: readUrl('RUNIFY_STORAGE_URL', read('RUNIFY_STORAGE_URL')),
+    storageKey: read('RUNIFY_STORAGE_KEY'),
     processingPeriodMs: number('PROCESSING_PERIOD_MS', 2000, 10, 3_600_000),
     apiKeys,
     bodyBytesMax: number('RUNIFY_BODY_BYTES_MAX', 4 * MIB, 1024, 64 * MIB),
     lineBytesMax: number('RUNIFY_LINE_BYTES_MAX', 64 * 1024, 1024, MIB),
     pendingBytesMax: number('RUNIFY_PENDING_BYTES_MAX', 32 * MIB, MIB, 1024 * MIB),
-    batchRecordsMax: number('RUNIFY_BATCH_RECORDS_MAX', 1000, 1, 100_000),
+    batchRecordsMax: number('RUNIFY_BATCH_RECORDS_MAX', STANDARD_BATCH[store.kind], 1, 100_000),
     logLevel: oneOf('RUNIFY_LOG_LEVEL', read('RUNIFY_LOG_LEVEL') ?? 'info', LOG_LEVELS),
   }
 }
@@ -85,6 +102,8 @@ export function readServices(args: readonly string[]): ServiceName[] {
 }
 
 const MIB = 1024 * 1024
+/** A transaction costs a server more than SQLite, and a larger batch costs the one process memory. */
+const STANDARD_BATCH: Record<StoreChoice['kind'], number> = { embedded: 1000, mysql: 5000 }
 const API_KEY = /^([A-Za-z0-9._-]{1,64}):(read|write):([0-9a-fA-F]{64})$/
 
 function readNumber(
@@ -103,10 +122,20 @@ function oneOf<T extends string>(name: string, text: string, choices: readonly T
   throw new StartError(`${name} must be one of ${choices.join(', ')}, not '${text}'`)
 }
 
-function readEmbedded(name: string, text: string | undefined, dir: string): { kind: 'embedded'; dir: string } {
-  // The address may hold a password, so it is not shown.
-  if (text !== undefined && text !== 'embedded') throw new StartError(`${name} must be 'embedded'`)
-  return { kind: 'embedded', dir }
+function readLog(text: string, dir: string, topics: { partitions: number; replication: number }): LogChoice {
+  if (text === 'embedded') return { kind: 'embedded', dir }
+  return { kind: 'kafka', ...readKafkaAddress('RUNIFY_LOG', text), ...topics }
+}
+
+function readStore(text: string, dir: string): StoreChoice {
+  return text === 'embedded' ? { kind: 'embedded', dir } : { kind: 'mysql', ...readMysqlAddress('RUNIFY_STORE', text) }
+}
+
+function readUrl(name: string, text: string | undefined): string | undefined {
+  if (text === undefined) return undefined
+  const url = URL.parse(text)
+  if (url !== null && /^https?:$/.test(url.protocol) && url.search === '' && url.username === '') return text
+  throw new StartError(`${name} must be an address such as http://storage:8090`)
 }
 
 function readKeys(text: string): ApiKey[] {

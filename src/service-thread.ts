@@ -12,8 +12,8 @@ export type ThreadNews =
  * The bounds of the thread's heap. What it holds is a batch or some pages at a time; without bounds V8 would let several
  * times as much gather before it looks. `npm start` gives the main thread its bounds by flags.
  */
-const YOUNG_MIB = 12
-const OLD_MIB = 112
+const YOUNG_MIB = 8
+const OLD_MIB = 72
 
 /** Services in a thread of their own: what one of them computes keeps nobody else waiting. */
 export class ServiceThread implements AsyncDisposable {

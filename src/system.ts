@@ -1,7 +1,6 @@
+import { openLog, openReader, openStatistics, openStore } from './adapters.ts'
 import { type Config, PORT_VARIABLES, SERVICES, type ServiceName } from './config.ts'
 import type { HttpServer } from './http/server.ts'
-import { EmbeddedLog } from './log/embedded-log.ts'
-import type { EventLog } from './log/event-log.ts'
 import { lockFolder } from './log/folder-lock.ts'
 import { ServiceThread } from './service-thread.ts'
 import type { EventStore } from './store/event-store.ts'
@@ -30,7 +29,7 @@ export async function startSystem(config: Config, services: readonly ServiceName
   const died = Promise.withResolvers<never>()
   // Whoever starts the system may or may not watch this.
   died.promise.catch(() => {})
-  opened.use(lockFolder(config.dataDir))
+  if (config.log.kind === 'embedded' || config.store.kind === 'embedded') opened.use(lockFolder(config.dataDir))
 
   const others = services.filter((service) => service !== 'receiver')
   const addresses: Addresses = {}
@@ -54,14 +53,10 @@ export async function startServices(
   services: readonly ServiceName[],
   opened: AsyncDisposableStack,
 ): Promise<Addresses> {
-  const log: EventLog = opened.use(
-    new EmbeddedLog({ dir: config.log.dir, limits: { pendingBytesMax: config.pendingBytesMax } }),
-  )
+  const log = opened.use(await openLog(config))
   let store: Promise<EventStore> | undefined
-  const openStore = () => {
-    store ??= import('./store/sqlite-store.ts').then(async ({ openSqliteStore }) => {
-      return opened.use(await openSqliteStore({ dir: config.store.dir }))
-    })
+  const openStoreOnce = () => {
+    store ??= openStore(config.store).then((it) => opened.use(it))
     return store
   }
   // Loaded where they are started: a thread that does not have a service does not pay for its code, which is 10 MB.
@@ -72,15 +67,14 @@ export async function startServices(
     },
     storage: async () => {
       const { createStorage } = await import('./services/storage/storage.ts')
-      return createStorage({ log, store: await openStore(), config, telemetry: telemetryOf('storage') })
+      return createStorage({ log, store: await openStoreOnce(), config, telemetry: telemetryOf('storage') })
     },
     processing: async () => {
       const { createProcessing } = await import('./services/processing/processing.ts')
-      const { openSqliteStatistics } = await import('./services/processing/sqlite-statistics.ts')
-      const statistics = opened.use(await openSqliteStatistics({ dir: config.store.dir }))
+      const statistics = opened.use(await openStatistics(config.store))
       return createProcessing({
         log,
-        reader: await openStore(),
+        reader: (await openReader(config)) ?? (await openStoreOnce()),
         statistics,
         config,
         telemetry: telemetryOf('processing'),

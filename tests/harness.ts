@@ -156,7 +156,10 @@ export async function post(url: string, body: unknown, headers: Record<string, s
 }
 
 /** Resolves when Storage has read all of the log and Processing has counted it: nothing is on its way any more. */
-export async function settled({ addresses }: Runify, deadlineMs = 30_000): Promise<void> {
+export async function settled(
+  { addresses }: { addresses: Pick<Runify['addresses'], 'processing'> },
+  deadlineMs = 30_000,
+): Promise<void> {
   await waitFor(async () => (await getJson(`${addresses.processing}/stats`)).behind === 0, deadlineMs)
 }
 

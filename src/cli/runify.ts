@@ -2,11 +2,12 @@
 import { readFileSync } from 'node:fs'
 import { type Command, CommandError, type Terminal, UsageError } from './command.ts'
 import { GENERATE } from './generate.ts'
+import { REBUILD } from './rebuild.ts'
 import { SEND } from './send.ts'
 
-const COMMANDS: Record<string, Command> = { send: SEND, generate: GENERATE }
+const COMMANDS: Record<string, Command> = { send: SEND, generate: GENERATE, rebuild: REBUILD }
 
-const HELP = `runify: send events to Runify, and make some up
+const HELP = `runify: send events to Runify, make some up, rebuild what is stored
 
 usage: runify COMMAND [OPTIONS]
 

@@ -9,6 +9,8 @@ export type DeadLetterReason =
   | 'undecodable'
   /** The store has its `trace_id` with another content. */
   | 'conflict'
+  /** The database does not take its data. */
+  | 'unstorable'
 
 export type DeadLetter = {
   reason: DeadLetterReason

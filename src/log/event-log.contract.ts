@@ -29,7 +29,12 @@ export type OpenedLog = AsyncDisposable & {
   deleteBefore?(at: { topic: string; partition: number; offset: number }): Promise<void>
 }
 
-export type LogAdapter = { name: string; open(limits?: Partial<AppendLimits>): Promise<OpenedLog> }
+export type LogAdapter = {
+  name: string
+  open(limits?: Partial<AppendLimits>): Promise<OpenedLog>
+  /** A consumer may have batches that were read before it asked for them. */
+  readsAhead?: true
+}
 
 /** What every event log does, whatever it is made of. */
 export function eventLogContract(adapter: LogAdapter): void {

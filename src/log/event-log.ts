@@ -50,8 +50,8 @@ export interface EventLog extends AsyncDisposable {
   /**
    * Yields batches of the partitions that this member of `group` has, for ever, until `signal` aborts; then it ends
    * without an error. Reading begins where `startAt` says, not at the group's committed cursor; a beginning that
-   * retention has removed moves up to the first offset there is, which shows in `from`. The next batch is read only
-   * after the consumer asks for it.
+   * retention has removed moves up to the first offset there is, which shows in `from`. An adapter may
+   * read ahead, within bounds: what retention has removed in the meantime may then still come.
    */
   consume(options: {
     group: string

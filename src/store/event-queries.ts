@@ -1,4 +1,4 @@
-import { type Kysely, type SelectQueryBuilder, sql } from 'kysely'
+import type { Kysely, SelectQueryBuilder } from 'kysely'
 import { CATALOGUE, EVENT_TYPES, type EventType, type RunifyEvent, typeOfTopic } from '../events/catalogue.ts'
 import { type Cursors, nextOf, type PartitionCursor, withMoved } from '../log/position.ts'
 import { type ColumnValue, columnsOf, fromRow, type StoredEvent, uuidToBytes } from './columns.ts'
@@ -28,7 +28,7 @@ export async function readCursors(db: Kysely<EventDatabase>): Promise<PartitionC
 export async function readCounts(db: Kysely<EventDatabase>): Promise<Record<EventType, number>> {
   const rows = await db
     .selectFrom('stored_cursors')
-    .select(['topic', sql<number>`sum(stored)`.as('stored')])
+    .select((of) => ['topic', of.fn.sum('stored').as('stored')])
     .groupBy('topic')
     .execute()
   const counts = Object.fromEntries(EVENT_TYPES.map((type) => [type, 0])) as Record<EventType, number>
@@ -94,7 +94,7 @@ export async function readChanges(
     next.push({ topic, partition, next: reached })
   }
   // A partition that only `after` knows is kept: the reader may put `next` in the place of what it had.
-  return { changes, next: withMoved(after, next), complete }
+  return { changes, next: withMoved(after, next), complete, stored }
 }
 
 type RowRange = { type: EventType; partition: number; begin: number; end: number; limit: number }
@@ -118,6 +118,9 @@ function selectEvents(db: Kysely<EventDatabase>, type: EventType): EventSelect {
   // Which table it is does not change the query's type: all have the columns that are named here.
   return db.selectFrom(`${type} as event`).select(columns) as unknown as EventSelect
 }
+
+/** Why an event is refused that has another's `trace_id`. */
+export const CONFLICT = 'its trace_id is stored with another content: the client used one event_id for two events'
 
 export function topicOf(type: EventType): string {
   return CATALOGUE[type].topic

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
 import { test } from 'node:test'
 import type { RunifyEvent } from '../events/catalogue.ts'
 import type { OpenedStore, StoreAdapter } from './event-store.contract.ts'
@@ -10,6 +11,7 @@ import {
   eventsOf,
   newPlay,
   newRun,
+  refusedOf,
   stateOf,
   storedBy,
   topicOf,
@@ -53,7 +55,10 @@ export function repeatContract({ open }: StoreAdapter): void {
       { ...second, fields: withoutId },
     ]
     const batch = batchOf(other, { from: 2 })
-    assert.deepEqual(await store.write(batch), { kind: 'conflicts', offsets: [3, 5] })
+    assert.deepEqual(
+      refusedOf(await store.write(batch)),
+      [3, 5].map((offset) => [offset, 'conflict']),
+    )
     assert.deepEqual(await stateOf(store), before)
 
     const rest = { ...batch, events: batch.events.filter(({ offset }) => offset !== 3 && offset !== 5) }
@@ -66,7 +71,10 @@ export function repeatContract({ open }: StoreAdapter): void {
     await using place = await open()
     const event = newRun({ duration: 0.1 + 0.2 })
     const other = newRun({ ...event.fields, duration: 0.3 }, event.trace_id)
-    assert.deepEqual(await place.store.write(batchOf([newRun(), event, other])), { kind: 'conflicts', offsets: [2] })
+    assert.deepEqual(
+      refusedOf(await place.store.write(batchOf([newRun(), event, other]))),
+      [2].map((offset) => [offset, 'conflict']),
+    )
     assert.deepEqual(await place.store.cursors(), [])
     assert.deepEqual(await place.store.write(batchOf([newRun(), event])), { kind: 'stored', stored: 2, repeated: 0 })
   })
@@ -88,7 +96,10 @@ export function repeatContract({ open }: StoreAdapter): void {
       others.map((change) => newPlay({ ...event.fields, ...change }, event.trace_id)),
       { from: 1 },
     )
-    assert.deepEqual(await store.write(batch), { kind: 'conflicts', offsets: [1, 2, 3, 4, 5, 6] })
+    assert.deepEqual(
+      refusedOf(await store.write(batch)),
+      [1, 2, 3, 4, 5, 6].map((offset) => [offset, 'conflict']),
+    )
   })
 
   test('takes trace ids for 16 bytes, however they are written', async () => {
@@ -99,6 +110,44 @@ export function repeatContract({ open }: StoreAdapter): void {
     const upper = { ...event, trace_id: event.trace_id.toUpperCase() }
     assert.deepEqual(await store.write(batchOf([upper], { from: 1 })), { kind: 'stored', stored: 0, repeated: 1 })
     assert.deepEqual(await store.event(upper.trace_id), { partition: 0, offset: 0, event })
+  })
+}
+
+export function refusalContract({ open }: StoreAdapter): void {
+  test('names what the database itself refuses, and takes the thousands around it', async () => {
+    await using place = await open()
+    const { store } = place
+    await place.refuseSong('refuse me')
+    const [bad, twin, good] = [newPlay({ song_name: 'refuse me' }), newPlay(), newPlay()]
+    const events = Array.from({ length: 3000 }, () => newPlay())
+    for (const offset of [0, 1, 77, 1500, 2999]) events[offset] = { ...bad, trace_id: randomUUID() }
+    await store.write(batchOf([good]))
+    const conflicting = { ...good, fields: { ...good.fields, artist: 'another' } }
+    const batch = batchOf([...events, twin, good, conflicting], { from: 1 })
+    const outcome = await store.write(batch)
+    assert.deepEqual(refusedOf(outcome), [
+      ...[1, 2, 78, 1501, 3000].map((offset) => [offset, 'unstorable']),
+      [3003, 'conflict'],
+    ])
+    assert.ok(outcome.kind === 'refused' && outcome.events.every(({ detail }) => detail.length > 10))
+    assert.equal((await store.counts()).music_info, 1, 'nothing of the batch is in')
+
+    const refused = new Set(refusedOf(outcome).map(([offset]) => offset))
+    const rest = { ...batch, events: batch.events.filter(({ offset }) => !refused.has(offset)) }
+    assert.deepEqual(await store.write(rest), { kind: 'stored', stored: 2996, repeated: 1 })
+    assert.deepEqual(await cursorsOf(store), [`${PLAYS}:0:3004`])
+  })
+
+  test('refuses, without an end, only what is alone refused', async () => {
+    await using place = await open()
+    await place.refuseSong('refuse me')
+    const events = Array.from({ length: 9 }, () => newPlay({ song_name: 'refuse me' }))
+    const outcome = await place.store.write(batchOf(events))
+    assert.deepEqual(
+      refusedOf(outcome),
+      events.map((_, offset) => [offset, 'unstorable']),
+    )
+    assert.deepEqual(await place.store.cursors(), [])
   })
 }
 

@@ -142,11 +142,10 @@ export function changesContract({ open }: StoreAdapter): void {
     for (const limit of [1, 2, 3, 4, 100]) {
       assert.deepEqual(await changesOf(store, { limit }), storedBy(batch))
     }
-    const { next, complete } = await store.changes({ after: [], limit: 100 })
-    assert.deepEqual(
-      { next, complete },
-      { next: [{ topic: topicOf('running_stats'), partition: 0, next: 100 }], complete: true },
-    )
+    const { next, complete, stored } = await store.changes({ after: [], limit: 100 })
+    const end = [{ topic: topicOf('running_stats'), partition: 0, next: 100 }]
+    assert.deepEqual({ next, complete, stored }, { next: end, complete: true, stored: end })
+    assert.deepEqual((await store.changes({ after: [], limit: 1 })).stored, end, 'also on a page that ends before')
     await store.write(gappyBatch({ from: 100, next: 200, offsets: [] }))
     await store.write(gappyBatch({ from: 200, next: 300, offsets: [299] }))
     assert.deepEqual(
@@ -179,6 +178,7 @@ export function changesContract({ open }: StoreAdapter): void {
       changes: [],
       next: ahead,
       complete: true,
+      stored: [{ topic: runs, partition: 0, next: 5 }],
     })
   })
 

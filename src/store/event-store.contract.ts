@@ -18,7 +18,7 @@ import {
   watchWholeBatches,
 } from './event-store.probe.ts'
 import type { EventStore } from './event-store.ts'
-import { repeatContract, valueContract } from './event-store-content.contract.ts'
+import { refusalContract, repeatContract, valueContract } from './event-store-content.contract.ts'
 import { changesContract, pageContract } from './event-store-reading.contract.ts'
 
 /** A store in a fresh place. Disposing of it closes every instance of the place and removes what is in it. */
@@ -26,6 +26,8 @@ export type OpenedStore = AsyncDisposable & {
   store: EventStore
   /** Another instance on the same place. Those opened before stay open until they are closed. */
   openAgain(): Promise<EventStore>
+  /** Makes the database itself refuse plays of this song, by a means of its own. */
+  refuseSong(name: string): Promise<void>
 }
 
 export type StoreAdapter = { name: string; open(): Promise<OpenedStore> }
@@ -35,6 +37,7 @@ export function eventStoreContract(adapter: StoreAdapter): void {
   describe(`event store: ${adapter.name}`, () => {
     describe('write', () => writeContract(adapter))
     describe('repeats and conflicts', () => repeatContract(adapter))
+    describe('refusals', () => refusalContract(adapter))
     describe('values', () => valueContract(adapter))
     describe('page', () => pageContract(adapter))
     describe('changes', () => changesContract(adapter))
@@ -54,7 +57,31 @@ function writeContract({ open }: StoreAdapter): void {
     assert.deepEqual(await store.counts(), { running_stats: 0, music_info: 0 })
     assert.equal(await store.event(randomUUID()), undefined)
     assert.deepEqual(await eventsOf(store, 'running_stats'), [])
-    assert.deepEqual(await store.changes({ after: [], limit: 10 }), { changes: [], next: [], complete: true })
+    assert.deepEqual(await store.changes({ after: [], limit: 10 }), {
+      changes: [],
+      next: [],
+      complete: true,
+      stored: [],
+    })
+  })
+
+  test('holds nothing after clear, and is written from the beginning again, also by those who had it open', async () => {
+    await using place = await open()
+    const { store } = place
+    const other = await place.openAgain()
+    const batch = batchOf(newRuns(3))
+    await other.write(batch)
+    await store.clear()
+    for (const cleared of [store, other]) {
+      assert.deepEqual(await cleared.counts(), { running_stats: 0, music_info: 0 })
+      assert.deepEqual(await eventsOf(cleared, 'running_stats'), [])
+      assert.deepEqual(await cleared.cursors(), [])
+    }
+    await assert.rejects(other.write(batchOf(newRuns(3), { from: 3 })), (error) =>
+      isFailure(error, 'position_conflict'),
+    )
+    assert.deepEqual(await other.write(batch), { kind: 'stored', stored: 3, repeated: 0 })
+    assert.deepEqual(await changesOf(store, { limit: 100 }), storedBy(batch))
   })
 
   test('keeps a batch and moves its cursor', async () => {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { CATALOGUE, type EventType, type RunifyEvent } from '../events/catalogue.ts'
 import type { Cursors } from '../log/position.ts'
-import type { EventStore, StoreBatch, StoredEvent } from './event-store.ts'
+import type { EventStore, StoreBatch, StoredEvent, WriteOutcome } from './event-store.ts'
 
 /** What tests put into a store and ask of it. */
 
@@ -96,6 +96,11 @@ export async function stateOf(store: EventStore) {
 
 export async function cursorsOf(store: EventStore): Promise<string[]> {
   return (await store.cursors()).map(({ topic, partition, next }) => `${topic}:${partition}:${next}`).sort()
+}
+
+/** The offsets that a write refused, with why. */
+export function refusedOf(outcome: WriteOutcome): [offset: number, reason: string][] {
+  return outcome.kind === 'refused' ? outcome.events.map(({ offset, reason }) => [offset, reason]) : []
 }
 
 export function byTraceId<T extends { trace_id: string }>(events: readonly T[]): T[] {

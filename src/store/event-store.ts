@@ -20,8 +20,17 @@ export type StoreBatch = {
 export type WriteOutcome =
   /** The batch is in and the cursor stands at `next` or further. `repeated` were there before, with the same content. */
   | { kind: 'stored'; stored: number; repeated: number }
-  /** Nothing was written: these offsets carry a `trace_id` that the store has with another content. */
-  | { kind: 'conflicts'; offsets: number[] }
+  /** Nothing was written, because of these, in the order of their offsets. The batch without them may be written. */
+  | { kind: 'refused'; events: RefusedEvent[] }
+
+export type RefusedEvent = {
+  offset: number
+  reason: /** Its `trace_id` is stored with another content, or comes earlier in the batch with another content. */
+    | 'conflict'
+    /** The database does not take its data, however often it is tried. */
+    | 'unstorable'
+  detail: string
+}
 
 export type PageQuery = {
   type: EventType
@@ -44,6 +53,8 @@ export type ChangePage = {
   next: PartitionCursor[]
   /** Whether `next` is all that the store had. */
   complete: boolean
+  /** Up to where the store had everything when the page was read. */
+  stored: PartitionCursor[]
 }
 
 /**
@@ -52,6 +63,9 @@ export type ChangePage = {
  * reached.
  */
 export interface EventStore extends AsyncDisposable {
+  /** Batches of so many partitions may be written at once with gain. */
+  readonly writesAtOnce: number
+
   /** Up to where each partition is stored: the place to read on from. */
   cursors(): Promise<PartitionCursor[]>
 
@@ -73,9 +87,12 @@ export interface EventStore extends AsyncDisposable {
 
   event(traceId: string): Promise<StoredEvent | undefined>
 
+  /** Forgets everything, whole or not at all, also while others write: they begin anew at the beginning of the log. */
+  clear(): Promise<void>
+
   /** Resolves when the database answers; throws `store_unavailable` when it does not. */
   checkReady(): Promise<void>
 }
 
 /** All that Processing needs of the store: in one process the store itself, elsewhere Storage's `GET /changes`. */
-export type EventReader = Pick<EventStore, 'changes' | 'cursors'>
+export type EventReader = Pick<EventStore, 'changes'>

@@ -79,6 +79,13 @@ export function transact<T>(database: DatabaseSync, work: () => T): T {
   }
 }
 
+/** SQLite's codes for data that a table never takes: CHECK, NOT NULL, type, what a trigger raises; too big. */
+const REFUSALS = new Set([275, 1299, 3091, 1811, 18, 20])
+
+export function isRefusal(error: unknown): boolean {
+  return REFUSALS.has((error as { errcode?: number }).errcode ?? 0)
+}
+
 /** Turns what the driver throws into our own failure. */
 export async function guard<T>(code: FailureCode, work: () => T | Promise<T>): Promise<T> {
   try {

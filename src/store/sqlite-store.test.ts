@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { describe, test } from 'node:test'
 import { Worker } from 'node:worker_threads'
 import type { Migration } from 'kysely/migration'
@@ -22,7 +23,12 @@ async function openSqlite(): Promise<OpenedStore & { dir: string }> {
   const stack = new AsyncDisposableStack()
   const { dir } = stack.use(await newFolder())
   const openAgain = async () => stack.use(await openSqliteStore({ dir }))
-  return { store: await openAgain(), dir, openAgain, [Symbol.asyncDispose]: () => stack.disposeAsync() }
+  const refuseSong = async (name: string) => {
+    using database = new DatabaseSync(join(dir, 'store.db'))
+    database.exec(`CREATE TRIGGER refuse BEFORE INSERT ON music_info WHEN NEW.song_name = '${name}'
+      BEGIN SELECT RAISE(ABORT, 'not this song'); END`)
+  }
+  return { store: await openAgain(), dir, openAgain, refuseSong, [Symbol.asyncDispose]: () => stack.disposeAsync() }
 }
 
 eventStoreContract({ name: 'SQLite', open: openSqlite })

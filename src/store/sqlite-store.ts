@@ -7,6 +7,7 @@ import { sameContent } from '../events/codec.ts'
 import type { Cursors, PartitionCursor } from '../log/position.ts'
 import { type ColumnValue, columnsOf, fromRow, type StoredEvent, toRow, uuidToBytes } from './columns.ts'
 import {
+  CONFLICT,
   type EventDatabase,
   readChanges,
   readCounts,
@@ -15,9 +16,9 @@ import {
   readPage,
   topicOf,
 } from './event-queries.ts'
-import type { ChangePage, EventStore, PageQuery, StoreBatch, WriteOutcome } from './event-store.ts'
+import type { ChangePage, EventStore, PageQuery, RefusedEvent, StoreBatch, WriteOutcome } from './event-store.ts'
 import { eventMigrations } from './migrations/events.ts'
-import { guard, openReader, openSqlite, transact } from './sqlite-database.ts'
+import { guard, isRefusal, openReader, openSqlite, transact } from './sqlite-database.ts'
 
 /** Opens the events' database `store.db` in the folder, and brings it to its newest form. */
 export async function openSqliteStore({ dir }: { dir: string }): Promise<SqliteStore> {
@@ -33,6 +34,7 @@ export async function openSqliteStore({ dir }: { dir: string }): Promise<SqliteS
  * reads through Kysely, so that a reader never sees half a batch.
  */
 class SqliteStore implements EventStore {
+  readonly writesAtOnce = 1
   readonly #reader: Kysely<EventDatabase>
   readonly #writer: DatabaseSync
   readonly #statements: ReturnType<typeof prepareStatements>
@@ -52,7 +54,7 @@ class SqliteStore implements EventStore {
       try {
         return transact(this.#writer, () => this.#writeBatch(batch))
       } catch (error) {
-        if (error instanceof Conflicts) return { kind: 'conflicts', offsets: error.offsets }
+        if (error instanceof Refused) return { kind: 'refused', events: error.events }
         throw error
       }
     })
@@ -74,6 +76,14 @@ class SqliteStore implements EventStore {
     return guard('store_unavailable', () => readEvent(this.#reader, traceId))
   }
 
+  clear(): Promise<void> {
+    return guard('store_unavailable', () =>
+      transact(this.#writer, () => {
+        for (const table of [...EVENT_TYPES, 'stored_cursors']) this.#writer.exec(`DELETE FROM ${table}`)
+      }),
+    )
+  }
+
   async checkReady(): Promise<void> {
     await this.cursors()
   }
@@ -92,14 +102,19 @@ class SqliteStore implements EventStore {
     }
     if (at >= next) return { kind: 'stored', stored: 0, repeated: events.length }
     const { insert } = this.#statements.tables[type]
-    const conflicts: number[] = []
+    const refused: RefusedEvent[] = []
     let stored = 0
     for (const { offset, event } of events) {
       if (offset < at) continue
-      if (insert.run(...toRow({ partition, offset, event })).changes === 1) stored++
-      else if (!this.#isRepeat(event)) conflicts.push(offset)
+      try {
+        if (insert.run(...toRow({ partition, offset, event })).changes === 1) stored++
+        else if (!this.#isRepeat(event)) refused.push({ offset, reason: 'conflict', detail: CONFLICT })
+      } catch (error) {
+        if (!isRefusal(error)) throw error
+        refused.push({ offset, reason: 'unstorable', detail: `the database refuses it: ${(error as Error).message}` })
+      }
     }
-    if (conflicts.length > 0) throw new Conflicts(conflicts)
+    if (refused.length > 0) throw new Refused(refused)
     this.#statements.moveCursor.run(topic, partition, next, stored)
     return { kind: 'stored', stored, repeated: events.length - stored }
   }
@@ -111,11 +126,11 @@ class SqliteStore implements EventStore {
 }
 
 /** Leaves the transaction, so that it is rolled back; caught where it began. */
-class Conflicts extends Error {
-  readonly offsets: number[]
-  constructor(offsets: number[]) {
-    super('conflicts')
-    this.offsets = offsets
+class Refused extends Error {
+  readonly events: RefusedEvent[]
+  constructor(events: RefusedEvent[]) {
+    super('refused')
+    this.events = events
   }
 }
 

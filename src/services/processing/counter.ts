@@ -32,9 +32,12 @@ export class Counter {
     const { periodMs, telemetry } = this.#deps
     while (!signal.aborted) {
       try {
-        // An embedded store never waits for anything: without this, catching up would keep requests waiting.
-        while ((await this.countNext()) && !signal.aborted) await others()
-        this.trouble = undefined
+        for (let more = true; more && !signal.aborted; ) {
+          more = await this.countNext()
+          this.trouble = undefined
+          // An embedded store never waits for anything: without this, catching up would keep requests waiting.
+          await others()
+        }
       } catch (error) {
         this.trouble = error
         telemetry.workFailed('processing', error)
@@ -47,8 +50,8 @@ export class Counter {
   async countNext(): Promise<boolean> {
     const { reader, statistics, telemetry, batchRecordsMax, now } = this.#deps
     const after = await statistics.cursors()
-    refuseOtherStore(after, await reader.cursors())
-    const { changes, next, complete } = await reader.changes({ after, limit: batchRecordsMax })
+    const { changes, next, complete, stored } = await reader.changes({ after, limit: batchRecordsMax })
+    refuseOtherStore(after, stored)
     const moved = next.filter((cursor) => cursor.next > nextOf(after, cursor))
     if (moved.length === 0) return false
     const rollups = foldEvents(changes.map(({ event }) => event))

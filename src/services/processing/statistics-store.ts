@@ -35,5 +35,8 @@ export interface StatisticsStore extends AsyncDisposable {
   /** Everything of `user_id`, or of everybody; of the days `from` to `to`, both included, or of all. */
   totals(of: { user_id?: string | undefined; from?: number | undefined; to?: number | undefined }): Promise<Totals>
 
+  /** Forgets everything, whole or not at all, also while others fold: they count anew from the beginning. */
+  clear(): Promise<void>
+
   checkReady(): Promise<void>
 }

@@ -5,8 +5,9 @@ import { decodeEvent } from '../../events/codec.ts'
 import { type DeadLetter, encodeDeadLetter } from '../../log/dead-letter.ts'
 import type { EventLog, LogRecord, RecordBatch } from '../../log/event-log.ts'
 import { nextOf, type PartitionCursor } from '../../log/position.ts'
-import type { EventStore, StoreBatch } from '../../store/event-store.ts'
+import type { EventStore, RefusedEvent, StoreBatch } from '../../store/event-store.ts'
 import type { Telemetry } from '../../telemetry.ts'
+import { Lanes } from './lanes.ts'
 
 export type ConsumerDeps = { log: EventLog; store: EventStore; telemetry: Telemetry; batchRecordsMax: number }
 
@@ -47,7 +48,7 @@ export class StorageConsumer {
   }
 
   async #consume(signal: AbortSignal, worked: () => void): Promise<void> {
-    const { log, batchRecordsMax } = this.#deps
+    const { log, store, batchRecordsMax } = this.#deps
     const expected = new Map<string, number>()
     const startAt = async (at: { topic: string; partition: number }) => {
       const next = await this.#startOf(at)
@@ -58,16 +59,22 @@ export class StorageConsumer {
     await using commits = new LazyCommits((cursors) =>
       log.commit(GROUP, cursors).catch((error: unknown) => this.#deps.telemetry.workFailed('commit', error)),
     )
-    for await (const batch of log.consume({ group: GROUP, topics: TOPICS, startAt, batchRecordsMax, signal })) {
+    await using lanes = new Lanes(store.writesAtOnce, signal)
+    const options = { group: GROUP, topics: TOPICS, startAt, batchRecordsMax, signal: lanes.signal }
+    for await (const batch of log.consume(options)) {
       const id = `${batch.topic}:${batch.partition}`
-      await this.#store(batch, expected.get(id) ?? batch.from)
+      const expectedFrom = expected.get(id) ?? batch.from
       expected.set(id, batch.next)
-      commits.add(batch)
+      await lanes.start(id, async () => {
+        await this.#store(batch, expectedFrom)
+        commits.add(batch)
+        this.trouble = undefined
+        worked()
+      })
       // The embedded log and store never wait for anything: without this, catching up would keep requests waiting.
       await others()
-      this.trouble = undefined
-      worked()
     }
+    await lanes.drain()
   }
 
   /** The store's cursor, unless this is not the log that the store was filled from: then nothing may be skipped. */
@@ -87,17 +94,14 @@ export class StorageConsumer {
     const { type, events, letters } = decodeBatch(batch)
     // The letters go first: a crash between the two writes them twice, the other way round it would lose them.
     await this.#bury(letters)
-    const storeBatch: StoreBatch = { type, partition, from: Math.min(from, expectedFrom), next, events }
+    let storeBatch: StoreBatch = { type, partition, from: Math.min(from, expectedFrom), next, events }
     let outcome = await store.write(storeBatch)
-    if (outcome.kind === 'conflicts') {
-      const conflicting = new Set(outcome.offsets)
-      await this.#bury(
-        batch.records.filter(({ offset }) => conflicting.has(offset)).map((record) => conflict(batch, record)),
-      )
-      outcome = await store.write({ ...storeBatch, events: events.filter(({ offset }) => !conflicting.has(offset)) })
-    }
-    if (outcome.kind === 'conflicts') {
-      throw new Failure('store_unavailable', 'the store changed under a batch', { retryable: true })
+    // More than once only where an event was left for the sake of another one that is refused too.
+    while (outcome.kind === 'refused') {
+      const refused = new Map(outcome.events.map((event) => [event.offset, event]))
+      await this.#bury(refusedLetters(batch, refused))
+      storeBatch = { ...storeBatch, events: storeBatch.events.filter(({ offset }) => !refused.has(offset)) }
+      outcome = await store.write(storeBatch)
     }
     telemetry.eventsStored(type, outcome)
   }
@@ -130,9 +134,11 @@ export function decodeBatch(batch: RecordBatch): {
   return { type, events, letters }
 }
 
-function conflict(batch: RecordBatch, record: LogRecord): DeadLetter {
-  const detail = 'its trace_id is stored with another content: the client used one event_id for two events'
-  return letterFor(batch, record, { reason: 'conflict', detail })
+function refusedLetters(batch: RecordBatch, refused: ReadonlyMap<number, RefusedEvent>): DeadLetter[] {
+  return batch.records.flatMap((record) => {
+    const why = refused.get(record.offset)
+    return why === undefined ? [] : [letterFor(batch, record, { reason: why.reason, detail: why.detail })]
+  })
 }
 
 function letterFor(batch: RecordBatch, record: LogRecord, why: Pick<DeadLetter, 'reason' | 'detail'>): DeadLetter {

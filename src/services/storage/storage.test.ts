@@ -209,7 +209,7 @@ describe('The feed of changes', () => {
     await writing
 
     const end = await readChanges(system.address, position, 10)
-    assert.deepEqual(end, { changes: [], next: position, complete: true })
+    assert.deepEqual(end, { changes: [], next: position, complete: true, stored: position })
     const byId = (a: RunifyEvent, b: RunifyEvent) => (a.trace_id < b.trace_id ? -1 : 1)
     assert.deepEqual(seen.map(toEvent).sort(byId), all.toSorted(byId))
     for (const [place, changes] of Object.entries(
@@ -240,7 +240,7 @@ async function followLinks(first: string): Promise<Wire[][]> {
 async function readChanges(address: string, after: string, limit: number) {
   const response = await fetch(`${address}/changes?${new URLSearchParams({ after, limit: String(limit) })}`)
   assert.equal(response.status, 200)
-  return (await response.json()) as { changes: Change[]; next: string; complete: boolean }
+  return (await response.json()) as { changes: Change[]; next: string; complete: boolean; stored: string }
 }
 
 function toEvent({ type, event }: Change): RunifyEvent {

@@ -97,7 +97,12 @@ function addRoutes(server: HttpServer, store: EventStore): void {
       const changes = page.changes.map(({ partition, offset, event }) => {
         return { type: event.type, partition, offset, event: toWire(event) }
       })
-      return { changes, next: formatCursors(page.next), complete: page.complete }
+      return {
+        changes,
+        next: formatCursors(page.next),
+        complete: page.complete,
+        stored: formatCursors(page.stored),
+      }
     },
   })
 }
@@ -166,7 +171,7 @@ const CHANGES_DESCRIPTION =
 
 const CHANGES_RESPONSE = {
   type: 'object',
-  required: ['changes', 'next', 'complete'],
+  required: ['changes', 'next', 'complete', 'stored'],
   properties: {
     changes: {
       type: 'array',
@@ -183,5 +188,6 @@ const CHANGES_RESPONSE = {
     },
     next: { type: 'string', description: 'Give this as `after` to read on' },
     complete: { type: 'boolean', description: 'Whether this is all that is stored' },
+    stored: { type: 'string', description: 'Up to where everything is stored: more than `next` while there is more' },
   },
 }

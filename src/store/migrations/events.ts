@@ -1,6 +1,6 @@
-import { type Kysely, sql } from 'kysely'
+import { type CreateTableBuilder, type Kysely, sql } from 'kysely'
 import type { Migration } from 'kysely/migration'
-import { EVENT_TYPES, fieldsOf, isOptional } from '../../events/catalogue.ts'
+import { EVENT_TYPES, type EventType, fieldsOf, isOptional } from '../../events/catalogue.ts'
 import { columnType, type Dialect } from '../columns.ts'
 
 /** Storage's tables, oldest migration first. A migration that has been released is never edited: add another. */
@@ -11,11 +11,13 @@ export function eventMigrations(dialect: Dialect): Record<string, Migration> {
 }
 
 async function createEvents(db: Kysely<unknown>, dialect: Dialect): Promise<void> {
-  const integer = dialect === 'sqlite' ? 'integer' : 'bigint'
-  const ending = dialect === 'sqlite' ? sql`strict, without rowid` : sql`engine = InnoDB default charset = utf8mb4`
+  const sqlite = dialect === 'sqlite'
+  const integer = sqlite ? 'integer' : 'bigint'
+  const ending = sqlite ? sql`strict, without rowid` : sql`engine = InnoDB default charset = utf8mb4`
   await db.schema
     .createTable('stored_cursors')
-    .addColumn('topic', sql.raw(dialect === 'sqlite' ? 'text' : 'varchar(249)'), (column) => column.notNull())
+    .ifNotExists()
+    .addColumn('topic', sql.raw(sqlite ? 'text' : 'varchar(249)'), (column) => column.notNull())
     .addColumn('partition_id', 'integer', (column) => column.notNull())
     .addColumn('next', integer, (column) => column.notNull())
     .addColumn('stored', integer, (column) => column.notNull())
@@ -23,8 +25,9 @@ async function createEvents(db: Kysely<unknown>, dialect: Dialect): Promise<void
     .modifyEnd(ending)
     .execute()
   for (const type of EVENT_TYPES) {
-    let table = db.schema
+    let table: CreateTableBuilder<EventType, string> = db.schema
       .createTable(type)
+      .ifNotExists()
       // Clustered by position: a batch is written at one place, and the change feed reads it from there.
       .addColumn('log_partition', 'integer', (column) => column.notNull())
       .addColumn('log_offset', integer, (column) => column.notNull())
@@ -36,10 +39,28 @@ async function createEvents(db: Kysely<unknown>, dialect: Dialect): Promise<void
         isOptional(field) ? column : column.notNull(),
       )
     }
-    await table.addPrimaryKeyConstraint(`${type}_position`, ['log_partition', 'log_offset']).modifyEnd(ending).execute()
-    await db.schema.createIndex(`${type}_trace`).unique().on(type).column('trace_id').execute()
-    await db.schema.createIndex(`${type}_time`).on(type).columns(['timestamp', 'trace_id']).execute()
-    await db.schema.createIndex(`${type}_created`).on(type).columns(['date_created', 'trace_id']).execute()
-    await db.schema.createIndex(`${type}_user`).on(type).columns(['user_id', 'timestamp', 'trace_id']).execute()
+    table = table.addPrimaryKeyConstraint(`${type}_position`, ['log_partition', 'log_offset'])
+    // MySQL has no `create index if not exists`, but makes a table with its indexes whole or not at all.
+    if (!sqlite) {
+      for (const { name, columns, unique } of indexesOf(type)) {
+        table = unique ? table.addUniqueConstraint(name, columns) : table.addIndex(name, columns)
+      }
+    }
+    await table.modifyEnd(ending).execute()
+    if (!sqlite) continue
+    for (const { name, columns, unique } of indexesOf(type)) {
+      const index = db.schema.createIndex(name).on(type).columns(columns)
+      await (unique ? index.unique() : index).execute()
+    }
   }
+}
+
+/** One index for each order in which pages are read. */
+function indexesOf(type: EventType): { name: string; columns: string[]; unique: boolean }[] {
+  return [
+    { name: `${type}_trace`, columns: ['trace_id'], unique: true },
+    { name: `${type}_time`, columns: ['timestamp', 'trace_id'], unique: false },
+    { name: `${type}_created`, columns: ['date_created', 'trace_id'], unique: false },
+    { name: `${type}_user`, columns: ['user_id', 'timestamp', 'trace_id'], unique: false },
+  ]
 }

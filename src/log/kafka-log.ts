@@ -1,0 +1,166 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { deleteRecordsV2, metadataV11 } from '@platformatic/kafka'
+import { type AppendLimits, AppendQueue, DEFAULT_APPEND_LIMITS } from './append-queue.ts'
+import type { EventLog, GroupCursor, LogRecord, NewRecord, PartitionRange, RecordBatch } from './event-log.ts'
+import { type ClusterOptions, KafkaCluster, noLeader } from './kafka-cluster.ts'
+import { KafkaConsumption } from './kafka-consumption.ts'
+import { GroupCoordinator } from './kafka-coordinator.ts'
+import { closed, toFailure } from './kafka-failure.ts'
+import { commitOffsets, committedCursors } from './kafka-groups.ts'
+import { offsetsAt, rangesOf, readRecords } from './kafka-offsets.ts'
+import { checkSize, KafkaProducer } from './kafka-producer.ts'
+import { KafkaTopics } from './kafka-topics.ts'
+import type { PartitionCursor } from './position.ts'
+
+export type KafkaLogOptions = Omit<ClusterOptions, 'clientId'> & {
+  clientId?: string
+  /** Of the topics that this creates; those that are there already keep what they have. */
+  partitions: number
+  replication: number
+  limits?: Partial<AppendLimits>
+}
+
+/** Shorter than with a log on this machine, so that a caller knows within 2 s also when the last look came late. */
+const APPEND_DEADLINE_MS = 1600
+/** A write that starts when the broker goes away fails before those that wait for it. */
+const WRITE_DEADLINE_MS = 1200
+const CLOSE_MS_MAX = 1500
+const DELETE_TIMEOUT_MS = 3000
+
+/** Resolves at once: brokers are looked for when they are needed, and again whenever they were away. */
+export async function openKafkaLog(options: KafkaLogOptions): Promise<KafkaLog> {
+  return new KafkaLog(options)
+}
+
+/**
+ * The log in Kafka 3.0 or later. Any number of instances share it. Keeps the invariants that an append is acknowledged
+ * by all in-sync replicas, and that a topic's records have the time at which the log took them.
+ */
+export class KafkaLog implements EventLog {
+  readonly #cluster: KafkaCluster
+  readonly #topics: KafkaTopics
+  readonly #producer: KafkaProducer
+  readonly #queue: AppendQueue
+  readonly #consumptions = new Set<KafkaConsumption>()
+  readonly #coordinators = new Map<string, GroupCoordinator>()
+  /** See `GroupMemberOptions`. */
+  readonly #abandoned = new Map<string, string>()
+  #closed = false
+
+  constructor({ clientId = 'runify', partitions, replication, limits, ...security }: KafkaLogOptions) {
+    this.#cluster = new KafkaCluster({ clientId, ...security })
+    this.#topics = new KafkaTopics(this.#cluster, { partitions, replication })
+    this.#producer = new KafkaProducer(this.#cluster, this.#topics, WRITE_DEADLINE_MS)
+    const write = async (records: NewRecord[]) => {
+      try {
+        await this.#producer.write(records)
+      } catch (error) {
+        throw toFailure(error)
+      }
+    }
+    const defaults = { ...DEFAULT_APPEND_LIMITS, deadlineMs: APPEND_DEADLINE_MS }
+    this.#queue = new AppendQueue(write, { ...defaults, ...limits })
+  }
+
+  async append(records: readonly NewRecord[]): Promise<void> {
+    if (this.#closed) throw closed()
+    checkSize(records)
+    if (records.length > 0) await this.#queue.append(records)
+  }
+
+  partitions(topic: string): Promise<PartitionRange[]> {
+    return this.#guard(async () => rangesOf(this.#cluster, topic, await this.#topics.partitionCount(topic)))
+  }
+
+  read(options: Parameters<EventLog['read']>[0]): Promise<LogRecord[]> {
+    return this.#guard(async () => {
+      await this.#topics.partitionCount(options.topic)
+      return readRecords(this.#cluster, options)
+    })
+  }
+
+  offsetsAt({ topic, time }: { topic: string; time: number }): Promise<{ partition: number; offset: number }[]> {
+    return this.#guard(async () => offsetsAt(this.#cluster, topic, await this.#topics.partitionCount(topic), time))
+  }
+
+  async *consume(options: Parameters<EventLog['consume']>[0]): AsyncGenerator<RecordBatch> {
+    if (this.#closed) throw closed()
+    if (options.signal.aborted) return
+    await this.#guard(() => Promise.all(options.topics.map((topic) => this.#topics.partitionCount(topic))))
+    await using consumption = new KafkaConsumption(this.#cluster, options, this.#abandoned)
+    this.#consumptions.add(consumption)
+    try {
+      for (let batch = await consumption.next(); batch !== undefined; batch = await consumption.next()) yield batch
+    } finally {
+      this.#consumptions.delete(consumption)
+    }
+  }
+
+  commit(group: string, cursors: readonly PartitionCursor[]): Promise<void> {
+    return this.#guard(async () => {
+      if (cursors.length === 0) return
+      const identity = () => [...this.#consumptions].find((it) => it.group === group && it.identity)?.identity
+      await commitOffsets(this.#cluster, this.#coordinatorOf(group), { group, cursors, identity })
+    })
+  }
+
+  groups(topic: string): Promise<GroupCursor[]> {
+    return this.#guard(async () => committedCursors(this.#cluster, topic, await this.#topics.partitionCount(topic)))
+  }
+
+  async checkReady(): Promise<void> {
+    await this.#guard(() => this.#cluster.requestAny(metadataV11.api, [], false, false))
+  }
+
+  /** Removes the records before `offset`, as retention does. */
+  async deleteBefore({
+    topic,
+    partition,
+    offset,
+  }: {
+    topic: string
+    partition: number
+    offset: number
+  }): Promise<void> {
+    await this.#guard(async () => {
+      await this.#topics.partitionCount(topic)
+      const leader = this.#cluster.leader(topic, partition)
+      if (leader === undefined) throw noLeader(topic, partition)
+      const topics = [{ name: topic, partitions: [{ partitionIndex: partition, offset: BigInt(offset) }] }]
+      await this.#cluster.request(leader, deleteRecordsV2.api, topics, DELETE_TIMEOUT_MS)
+    })
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
+    const done = new AbortController()
+    const tooLong = sleep(CLOSE_MS_MAX, undefined, { signal: done.signal }).catch(() => {})
+    for (const consumption of this.#consumptions) consumption.fail(closed())
+    const consumed = Promise.all([...this.#consumptions].map((consumption) => consumption[Symbol.asyncDispose]()))
+    await Promise.race([Promise.all([this.#queue.drained(), consumed]), tooLong])
+    done.abort()
+    // What is still under way fails now.
+    await Promise.all([this.#producer[Symbol.asyncDispose](), this.#cluster[Symbol.asyncDispose](), consumed])
+    await this.#queue.drained()
+  }
+
+  #coordinatorOf(group: string): GroupCoordinator {
+    let coordinator = this.#coordinators.get(group)
+    if (coordinator === undefined) {
+      coordinator = new GroupCoordinator(this.#cluster, group)
+      this.#coordinators.set(group, coordinator)
+    }
+    return coordinator
+  }
+
+  /** Turns the client's errors into ours. */
+  async #guard<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#closed) throw closed()
+    try {
+      return await work()
+    } catch (error) {
+      throw this.#closed ? closed() : toFailure(error)
+    }
+  }
+}

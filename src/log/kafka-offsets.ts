@@ -1,0 +1,123 @@
+import { listOffsetsV6, ProtocolError } from '@platformatic/kafka'
+import { Failure } from '../errors.ts'
+import type { EventLog, LogRecord, PartitionRange } from './event-log.ts'
+import { FETCH, fetchPartition } from './kafka-apis.ts'
+import { type KafkaCluster, noLeader } from './kafka-cluster.ts'
+import type { Broker } from './kafka-lane.ts'
+import { RecordReader } from './kafka-records.ts'
+
+/** Reading by position and time, without a group. */
+
+const CONSUMER = -1
+const READ_UNCOMMITTED = 0
+const LATEST = -1
+const EARLIEST = -2
+
+const READ_BYTES_MAX = 8 * 1024 * 1024
+const FETCH_BYTES_MAX = 1024 * 1024
+const FETCH_BYTES_MIN = 16 * 1024
+const TYPICAL_RECORD_BYTES = 512
+const OFFSET_OUT_OF_RANGE = 1
+
+export async function rangesOf(cluster: KafkaCluster, topic: string, count: number): Promise<PartitionRange[]> {
+  const [firsts, nexts] = await listOffsets(cluster, topic, count, [EARLIEST, LATEST])
+  return Array.from({ length: count }, (_, partition) => {
+    const first = firsts?.[partition] ?? 0
+    return { partition, first, next: Math.max(nexts?.[partition] ?? 0, first) }
+  })
+}
+
+/**
+ * The end is asked for first, in the same flight and on the same connection: what is appended between the two answers
+ * is then found by its time, for it has a later one.
+ */
+export async function offsetsAt(cluster: KafkaCluster, topic: string, count: number, time: number) {
+  const [nexts, found] = await listOffsets(cluster, topic, count, [LATEST, Math.max(time, 0)])
+  return Array.from({ length: count }, (_, partition) => {
+    const offset = found?.[partition] ?? -1
+    return { partition, offset: offset >= 0 ? offset : (nexts?.[partition] ?? 0) }
+  })
+}
+
+/** For each of `times` the offset in each partition: one request a leader and time, all at once. */
+async function listOffsets(
+  cluster: KafkaCluster,
+  topic: string,
+  count: number,
+  times: readonly number[],
+): Promise<number[][]> {
+  return cluster.retry(
+    async () => {
+      const partitions = Array.from({ length: count }, (_, partition) => partition)
+      const byLeader = Map.groupBy(partitions, (partition) => leaderOf(cluster, topic, partition))
+      const offsets = times.map(() => new Array<number>(count))
+      const requests = [...byLeader].flatMap(([leader, some]) =>
+        times.map(async (time, i) => {
+          const wanted = some.map((partitionIndex) => ({
+            partitionIndex,
+            currentLeaderEpoch: -1,
+            timestamp: BigInt(time),
+          }))
+          const topics = [{ name: topic, partitions: wanted }]
+          const answer = await cluster.request(leader, listOffsetsV6.api, CONSUMER, READ_UNCOMMITTED, topics)
+          for (const { partitionIndex, offset } of answer.topics[0]?.partitions ?? []) {
+            ;(offsets[i] as number[])[partitionIndex] = Number(offset)
+          }
+        }),
+      )
+      await Promise.all(requests)
+      return offsets
+    },
+    { topics: [topic] },
+  )
+}
+
+export async function readRecords(
+  cluster: KafkaCluster,
+  { topic, partition, from, limit, bytesMax = READ_BYTES_MAX }: Parameters<EventLog['read']>[0],
+): Promise<LogRecord[]> {
+  const records: LogRecord[] = []
+  let at = from
+  let bytes = 0
+  while (records.length < limit && bytes < bytesMax) {
+    const wanted = Math.min((limit - records.length) * TYPICAL_RECORD_BYTES, bytesMax - bytes, FETCH_BYTES_MAX)
+    const part = await fetchOnce(cluster, { topic, partition, from: at, bytesMax: Math.max(wanted, FETCH_BYTES_MIN) })
+    if (part === undefined) {
+      const { first } = (await rangesOf(cluster, topic, partition + 1))[partition] as PartitionRange
+      // Beyond the end there is nothing; before the beginning there was something.
+      if (at >= first || records.length > 0) break
+      throw new Failure('offset_removed', `${topic}:${partition} begins at ${first}`, { retryable: false })
+    }
+    const reader = new RecordReader(part.records, at)
+    bytes += reader.take(records, limit - records.length, bytesMax - bytes).bytes
+    if (reader.next === at) break
+    at = reader.next
+  }
+  // Copies, for one record must not keep the whole answer in memory for as long as its reader likes.
+  for (const record of records) record.value = Buffer.from(record.value)
+  return records
+}
+
+/** Undefined when the partition does not have this offset. */
+async function fetchOnce(
+  cluster: KafkaCluster,
+  { topic, partition, from, bytesMax }: { topic: string; partition: number; from: number; bytesMax: number },
+) {
+  const topics = [{ topicId: topic, partitions: [fetchPartition(partition, from, bytesMax)] }]
+  return cluster.retry(
+    async () => {
+      const leader = leaderOf(cluster, topic, partition)
+      const [part] = await cluster.request(leader, FETCH, 0, 0, bytesMax, READ_UNCOMMITTED, 0, -1, topics, [], '')
+      if (part?.errorCode === OFFSET_OUT_OF_RANGE) return undefined
+      if (part?.errorCode !== 0) throw new ProtocolError(part?.errorCode ?? -1)
+      return part
+    },
+    { topics: [topic] },
+  )
+}
+
+function leaderOf(cluster: KafkaCluster, topic: string, partition: number): Broker {
+  const leader = cluster.leader(topic, partition)
+  if (leader === undefined) throw noLeader(topic, partition)
+  return leader
+}

@@ -1,0 +1,93 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { createServer, type RequestListener } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { after, before, describe, test } from 'node:test'
+import fc from 'fast-check'
+import { isFailure } from '../../errors.ts'
+import { TOPICS } from '../../events/catalogue.ts'
+import type { PartitionCursor } from '../../log/position.ts'
+import { openFilledStorage } from '../storage/storage.fixture.ts'
+import { HttpEventReader } from './http-event-reader.ts'
+
+describe('The event reader over HTTP', () => {
+  let storage: Awaited<ReturnType<typeof openFilledStorage>>
+  before(async () => {
+    storage = await openFilledStorage()
+  })
+  after(() => storage[Symbol.asyncDispose]())
+
+  test('gives what the store itself gives, from any position and any number at a time', async () => {
+    const reader = new HttpEventReader({ url: storage.address })
+    const anyCursors: fc.Arbitrary<PartitionCursor[]> = fc
+      .record(Object.fromEntries(TOPICS.map((topic) => [topic, fc.nat({ max: 130 })])), { requiredKeys: [] })
+      .map((nexts) => Object.entries(nexts).map(([topic, next]) => ({ topic, partition: 0, next: next as number })))
+    const property = fc.asyncProperty(anyCursors, fc.integer({ min: 1, max: 300 }), async (after, limit) => {
+      assert.deepEqual(await reader.changes({ after, limit }), await storage.store.changes({ after, limit }))
+    })
+    await fc.assert(property, { numRuns: 40 })
+  })
+
+  test('asks for no more than Storage gives at a time', async () => {
+    const { changes, complete } = await new HttpEventReader({ url: `${storage.address}/` }).changes({
+      after: [],
+      limit: 100_000,
+    })
+    assert.deepEqual([changes.length, complete], [240, true])
+  })
+})
+
+describe('The event reader over HTTP fails with store_unavailable, to be tried again,', () => {
+  const page = { changes: [], next: '', complete: true, stored: '' }
+  const answers: Record<string, RequestListener> = {
+    'when Storage answers an error': (_, response) => response.writeHead(503).end('{}'),
+    'when it answers no JSON': (_, response) => response.end('<html>'),
+    'when it breaks off': (_, response) =>
+      response.writeHead(200, { 'content-length': 99 }).write('{', () => response.destroy()),
+    'when it answers no event': (_, response) =>
+      response.end(
+        JSON.stringify({ ...page, changes: [{ type: 'running_stats', partition: 0, offset: 0, event: {} }] }),
+      ),
+    'when it answers no position': (_, response) => response.end(JSON.stringify({ ...page, next: 'x' })),
+    'when it speaks of other topics': (_, response) => response.end(JSON.stringify({ ...page, stored: 'others:0:1' })),
+  }
+  for (const [what, answer] of Object.entries(answers)) {
+    test(what, async () => {
+      await using server = await serve(answer)
+      await assert.rejects(new HttpEventReader({ url: server.url }).changes({ after: [], limit: 10 }), isUnavailable)
+    })
+  }
+
+  test('when nobody is there', async () => {
+    const { url, [Symbol.asyncDispose]: close } = await serve(() => {})
+    await close()
+    await assert.rejects(new HttpEventReader({ url }).changes({ after: [], limit: 10 }), isUnavailable)
+  })
+})
+
+test('The event reader over HTTP shows its key', async () => {
+  let shown: string | undefined
+  await using server = await serve((request, response) => {
+    shown = request.headers.authorization
+    response.end(JSON.stringify({ changes: [], next: '', complete: true, stored: '' }))
+  })
+  await new HttpEventReader({ url: server.url, apiKey: 'secret' }).changes({ after: [], limit: 10 })
+  assert.equal(shown, 'Bearer secret')
+})
+
+function isUnavailable(error: unknown): boolean {
+  return isFailure(error, 'store_unavailable') && error.retryable
+}
+
+async function serve(answer: RequestListener): Promise<AsyncDisposable & { url: string }> {
+  const server = createServer(answer).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    [Symbol.asyncDispose]: async () => {
+      server.close()
+      server.closeAllConnections()
+      await once(server, 'close')
+    },
+  }
+}

@@ -1,0 +1,270 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import fc from 'fast-check'
+import { CATALOGUE, EVENT_TYPES, type RunifyEvent } from '../../events/catalogue.ts'
+import { anyEvent } from '../../events/event.arbitrary.ts'
+import { MS_PER_DAY } from '../../events/instant.ts'
+import { type Cursors, formatCursors, nextOf, type PartitionCursor } from '../../log/position.ts'
+import { EMPTY_ROLLUP, foldEvents, toStatistics } from './rollup.ts'
+import type { StatisticsStore, Totals } from './statistics-store.ts'
+
+/** A fresh place for statistics. Disposing of it closes every instance of the place and removes what is in it. */
+export type OpenedStatistics = AsyncDisposable & {
+  statistics: StatisticsStore
+  /** Another instance on the same place. */
+  openAgain(): Promise<StatisticsStore>
+}
+
+export type StatisticsAdapter = { name: string; open(): Promise<OpenedStatistics> }
+
+/** What every store of statistics does, whatever it is made of. */
+export function statisticsStoreContract(adapter: StatisticsAdapter): void {
+  describe(`statistics store: ${adapter.name}`, () => {
+    describe('fold', () => foldContract(adapter))
+    describe('totals', () => totalsContract(adapter))
+    describe('several instances', () => instanceContract(adapter))
+  })
+}
+
+const [RUNS, PLAYS] = EVENT_TYPES.map((type) => CATALOGUE[type].topic) as [string, string]
+const USERS = [1, 2, 3].map((digit) => `0000000${digit}-6c54-4b01-90e6-d701748f0851`)
+/** Days beside each other, around the epoch, and at both ends of the calendar. */
+const DAYS = [-719_528, -1, 0, 1, 19_782, 2_932_896]
+
+const ours = {
+  user_id: fc.constantFrom(...USERS),
+  timestamp: fc.tuple(fc.constantFrom(...DAYS), fc.nat(MS_PER_DAY - 1)).map(([day, ms]) => day * MS_PER_DAY + ms),
+}
+const anyRunOrPlay = fc.oneof(anyEvent('running_stats', ours), anyEvent('music_info', ours))
+
+function manyEvents(count: number, seed = 1): RunifyEvent[] {
+  return fc.sample(anyRunOrPlay, { numRuns: count, seed })
+}
+
+function cursor(topic: string, partition: number, next: number): PartitionCursor {
+  return { topic, partition, next }
+}
+
+function foldContract({ open }: StatisticsAdapter): void {
+  test('adds to what is there, and moves the cursors with it', async () => {
+    await using place = await open()
+    const { statistics } = place
+    await statistics.checkReady()
+    assert.deepEqual(await statistics.cursors(), [])
+    assert.deepEqual(await statistics.totals({}), { rollup: EMPTY_ROLLUP, cursors: [], updated: undefined })
+
+    const [first, second] = [manyEvents(40, 1), manyEvents(40, 2)]
+    const [half, whole] = [[cursor(RUNS, 0, 40)], [cursor(RUNS, 0, 60), cursor(PLAYS, 3, 20)]]
+    assert.equal(await statistics.fold({ from: [], to: half, rollups: foldEvents(first), now: 5 }), true)
+    assert.deepEqual(await statistics.cursors(), half)
+    assert.equal(await statistics.fold({ from: half, to: whole, rollups: foldEvents(second), now: 7 }), true)
+    const totals = await statistics.totals({})
+    assert.equal(formatCursors(totals.cursors), formatCursors(whole))
+    assert.equal(totals.updated, 7)
+    assert.deepEqual(toStatistics(totals.rollup), recount([...first, ...second], {}))
+  })
+
+  test('keeps the time of the last change when there is nothing to add', async () => {
+    await using place = await open()
+    const { statistics } = place
+    const [one, two] = [[cursor(RUNS, 0, 1)], [cursor(RUNS, 0, 9)]]
+    await statistics.fold({ from: [], to: one, rollups: foldEvents(manyEvents(1)), now: 5 })
+    assert.equal(await statistics.fold({ from: one, to: two, rollups: [], now: 8 }), true)
+    const { cursors, updated } = await statistics.totals({})
+    assert.deepEqual({ cursors, updated }, { cursors: two, updated: 5 })
+  })
+
+  test('begins anew after clear, also for those who had it open before', async () => {
+    await using place = await open()
+    const other = await place.openAgain()
+    const to = [cursor(RUNS, 0, 20)]
+    const rollups = foldEvents(manyEvents(20))
+    await other.fold({ from: [], to, rollups, now: 5 })
+    await place.statistics.clear()
+    for (const statistics of [place.statistics, other]) {
+      assert.deepEqual(await statistics.totals({}), { rollup: EMPTY_ROLLUP, cursors: [], updated: undefined })
+    }
+    assert.equal(await other.fold({ from: to, to: [cursor(RUNS, 0, 30)], rollups, now: 6 }), false)
+    assert.equal(await other.fold({ from: [], to, rollups, now: 7 }), true)
+    assert.deepEqual(toStatistics((await place.statistics.totals({})).rollup), recount(manyEvents(20), {}))
+  })
+
+  test('writes nothing when a cursor is not where the reader began', async () => {
+    await using place = await open()
+    const { statistics } = place
+    const rollups = foldEvents(manyEvents(20))
+    const at = [cursor(RUNS, 0, 3), cursor(RUNS, 1, 5)]
+    await statistics.fold({ from: [], to: at, rollups, now: 1 })
+    const before = await statistics.totals({})
+    const further = [cursor(RUNS, 0, 9), cursor(RUNS, 1, 9)]
+    for (const from of [[], [cursor(RUNS, 0, 3)], [cursor(RUNS, 0, 3), cursor(RUNS, 1, 4)]]) {
+      assert.equal(await statistics.fold({ from, to: further, rollups, now: 2 }), false)
+    }
+    assert.equal(
+      await statistics.fold({ from: [cursor(PLAYS, 0, 1)], to: [cursor(PLAYS, 0, 2)], rollups, now: 2 }),
+      false,
+    )
+    assert.deepEqual(await statistics.totals({}), before)
+    assert.equal(await statistics.fold({ from: at, to: further, rollups, now: 2 }), true)
+  })
+
+  test('takes some thousands of users at once', async () => {
+    await using place = await open()
+    const { statistics } = place
+    const events = Array.from({ length: 6000 }, (_, index) => runOf(index))
+    const [half, whole] = [[cursor(RUNS, 0, 6000)], [cursor(RUNS, 0, 12_000)]]
+    await statistics.fold({ from: [], to: half, rollups: foldEvents(events), now: 1 })
+    await statistics.fold({ from: half, to: whole, rollups: foldEvents(events), now: 1 })
+    assert.equal((await statistics.totals({})).rollup.runs, 12_000)
+    for (const index of [0, 999, 1000, 5999]) {
+      const { user_id } = runOf(index).fields
+      const { rollup } = await statistics.totals({ user_id, from: 0, to: 0 })
+      assert.deepEqual([rollup.runs, rollup.max_distance], [2, index])
+    }
+  })
+}
+
+function totalsContract({ open }: StatisticsAdapter): void {
+  test('are those of a user, of everybody, of days', async () => {
+    await using place = await open()
+    const { statistics } = place
+    const events = manyEvents(200)
+    for (const [index, some] of [events.slice(0, 90), events.slice(90)].entries()) {
+      const from = index === 0 ? [] : [cursor(RUNS, 0, 1)]
+      await statistics.fold({ from, to: [cursor(RUNS, 0, index + 1)], rollups: foldEvents(some), now: 1 })
+    }
+    const range = fc.record(
+      { user_id: fc.constantFrom(...USERS), from: fc.constantFrom(...DAYS), to: fc.constantFrom(...DAYS) },
+      { requiredKeys: [] },
+    )
+    await fc.assert(
+      fc.asyncProperty(range, async (of) => {
+        assert.deepEqual(toStatistics((await statistics.totals(of)).rollup), recount(events, of))
+      }),
+    )
+    assert.deepEqual((await statistics.totals({ user_id: '0'.repeat(8) + USERS[0]?.slice(8) })).rollup, EMPTY_ROLLUP)
+  })
+
+  test('have every bit of sums that no double holds', async () => {
+    await using place = await open()
+    const distances = [1e7, 5e-324, 0.1, 2.2250738585072014e-308, 1e-20, 9_999_999.999_999_998]
+    const events = distances.map((distance) => ({ ...runOf(0), fields: { ...runOf(0).fields, distance } }))
+    let from: Cursors = []
+    for (const [index, event] of events.entries()) {
+      const to = [cursor(RUNS, 0, index + 1)]
+      await place.statistics.fold({ from, to, rollups: foldEvents([event]), now: 1 })
+      from = to
+    }
+    const again = await place.openAgain()
+    const { rollup } = await again.totals({})
+    assert.equal(toStatistics(rollup).total_distance, recount(events, {}).total_distance)
+    assert.equal(rollup.max_distance, 1e7)
+  })
+
+  test('are of one moment, whatever is folded meanwhile', async () => {
+    await using place = await open()
+    const other = await place.openAgain()
+    let done = false
+    const folding = (async () => {
+      let from: Cursors = []
+      for (let next = 1; next <= 100; next++) {
+        const to = [cursor(RUNS, 0, next)]
+        assert.equal(await other.fold({ from, to, rollups: foldEvents([runOf(next)]), now: next }), true)
+        from = to
+      }
+      done = true
+    })()
+    const consistent = ({ rollup, cursors, updated }: Totals) => {
+      const next = nextOf(cursors, { topic: RUNS, partition: 0 })
+      assert.deepEqual([rollup.runs, updated ?? 0], [next, next])
+    }
+    while (!done) {
+      consistent(await place.statistics.totals({}))
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    await folding
+    consistent(await place.statistics.totals({}))
+  })
+}
+
+function instanceContract({ open }: StatisticsAdapter): void {
+  test('count everything once, however many fold the same feed at the same time', async () => {
+    await using place = await open()
+    const events = manyEvents(600)
+    const partitions = [0, 1, 2].map((partition) => events.filter((_, index) => index % 3 === partition))
+    const instances = [place.statistics, place.statistics, await place.openAgain(), await place.openAgain()]
+    const folded = await Promise.all(instances.map((statistics, index) => foldAll(statistics, partitions, 7 + index)))
+    assert.equal(
+      folded.reduce((sum, count) => sum + count),
+      events.length,
+    )
+    for (const of of [{}, ...USERS.map((user_id) => ({ user_id })), { from: DAYS[1], to: DAYS[3] }]) {
+      assert.deepEqual(toStatistics((await place.statistics.totals(of)).rollup), recount(events, of))
+    }
+  })
+
+  test('loses nothing when two fold other partitions at the same time into a place where nothing is', async () => {
+    for (let round = 0; round < 5; round++) {
+      await using place = await open()
+      const instances = [place.statistics, await place.openAgain()]
+      const fold = (statistics: StatisticsStore, partition: number) =>
+        statistics.fold({ from: [], to: [cursor(RUNS, partition, 1)], rollups: foldEvents([runOf(1)]), now: 1 })
+      assert.deepEqual(await Promise.all(instances.map(fold)), [true, true])
+      assert.equal((await place.statistics.totals({})).rollup.runs, 2)
+    }
+  })
+
+  test('may be closed twice, and keeps everything', async () => {
+    await using place = await open()
+    await place.statistics.fold({ from: [], to: [cursor(RUNS, 0, 1)], rollups: foldEvents([runOf(1)]), now: 1 })
+    const before = await place.statistics.totals({})
+    await place.statistics[Symbol.asyncDispose]()
+    await place.statistics[Symbol.asyncDispose]()
+    assert.deepEqual(await (await place.openAgain()).totals({}), before)
+  })
+}
+
+/** Folds pages of all partitions until there is nothing more. Gives how many events were its own to fold. */
+async function foldAll(
+  statistics: StatisticsStore,
+  partitions: readonly RunifyEvent[][],
+  size: number,
+): Promise<number> {
+  for (let folded = 0; ; ) {
+    const from = await statistics.cursors()
+    const pages = partitions.map((events, partition) => {
+      const begin = nextOf(from, { topic: RUNS, partition })
+      return {
+        events: events.slice(begin, begin + size),
+        to: cursor(RUNS, partition, Math.min(begin + size, events.length)),
+      }
+    })
+    const some = pages.filter(({ events }) => events.length > 0)
+    if (some.length === 0) return folded
+    const events = some.flatMap((page) => page.events)
+    const to = some.map((page) => page.to)
+    if (await statistics.fold({ from, to, rollups: foldEvents(events), now: 1 })) folded += events.length
+  }
+}
+
+function runOf(index: number): RunifyEvent<'running_stats'> {
+  const digits = String(index).padStart(12, '0')
+  const fields = {
+    user_id: `${digits.slice(4)}-6c54-4b01-90e6-d701748f0851`,
+    duration: 1,
+    distance: index,
+    timestamp: 0,
+  }
+  return { type: 'running_stats', trace_id: `00000000-0000-8000-8000-${digits}`, date_created: 0, fields }
+}
+
+/** All of the events that are asked for folded at once: sums are exact, so in any order and grouping it is the same. */
+function recount(events: readonly RunifyEvent[], { user_id, from, to }: Parameters<StatisticsStore['totals']>[0]) {
+  const chosen = events.filter(({ fields }) => {
+    const day = Math.floor(fields.timestamp / MS_PER_DAY)
+    return (user_id ?? fields.user_id) === fields.user_id && day >= (from ?? day) && day <= (to ?? day)
+  })
+  return toStatistics(
+    foldEvents(chosen).find(({ key }) => key.user_id === undefined && key.day < -1e9)?.rollup ?? EMPTY_ROLLUP,
+  )
+}

@@ -1,0 +1,53 @@
+import type { Kysely } from 'kysely'
+import { type Migration, Migrator } from 'kysely/migration'
+import type { FailureCode } from '../errors.ts'
+import { type Ending, MysqlDatabase, type MysqlOptions } from './mysql-database.ts'
+import type { MysqlSession } from './mysql-session.ts'
+
+/** What a migration of a full table may take, and so what another instance waits for it. */
+const MIGRATION_MS_MAX = 600_000
+
+export type MysqlSchema = { code: FailureCode; migrations: Record<string, Migration>; table: string }
+
+/** Brings a database to its newest form and opens it. */
+export async function openMysqlDatabase<DB>(options: MysqlOptions, schema: MysqlSchema): Promise<MysqlDatabase<DB>> {
+  const purpose = { code: schema.code }
+  await using patient = new MysqlDatabase<unknown>(
+    { ...options, connectionsMax: 1 },
+    { ...purpose, statementMs: MIGRATION_MS_MAX },
+  )
+  await patient.once((db) => migrate(db, schema))
+  return new MysqlDatabase<DB>(options, purpose)
+}
+
+/**
+ * Any number of instances may do it at once: the migrator holds GET_LOCK, which DDL does not release and the end of the
+ * session does. MySQL cannot undo DDL, so one that is killed leaves its first statements done: each statement of a
+ * migration makes one whole thing, and does nothing when that is there.
+ */
+async function migrate(db: Kysely<unknown>, { migrations, table }: MysqlSchema): Promise<void> {
+  const migrator = new Migrator({
+    db,
+    provider: { getMigrations: async () => migrations },
+    migrationTableName: table,
+    migrationLockTableName: `${table}_lock`,
+  })
+  const { error } = await migrator.migrateToLatest()
+  if (error !== undefined) throw error
+}
+
+/**
+ * Puts empty tables in the place of full ones, all at the same moment: RENAME waits for the transactions that use them,
+ * and those that come after see the empty ones. So no writer ever sees some of them empty and others not.
+ */
+export async function emptyTables(session: MysqlSession, tables: readonly string[]): Promise<Ending<void>> {
+  const [fresh, old] = ['fresh', 'old'].map((suffix) => (table: string) => `${table}_${suffix}`) as [Name, Name]
+  // What one that was killed has left.
+  for (const name of [fresh, old]) await session.query(`DROP TABLE IF EXISTS ${tables.map(name)}`)
+  for (const table of tables) await session.query(`CREATE TABLE ${fresh(table)} LIKE ${table}`)
+  await session.query(`RENAME TABLE ${tables.map((table) => `${table} TO ${old(table)}, ${fresh(table)} TO ${table}`)}`)
+  await session.query(`DROP TABLE ${tables.map(old)}`)
+  return { keep: true, result: undefined }
+}
+
+type Name = (table: string) => string

@@ -1,0 +1,93 @@
+import type { MysqlPoolConnection } from 'kysely'
+import type { PoolConnection } from 'mysql2'
+import type { ColumnValue } from './columns.ts'
+import { mysqlErrorKind } from './mysql-error.ts'
+
+/** What a statement that writes gives back. */
+export type Written = { affectedRows: number }
+
+/**
+ * Every session behaves the same, whatever the server's defaults are: strict, in UTC, each statement seeing what is
+ * committed, and no wait without an end. Durability is the server's own setting and stays as it is.
+ */
+const SETTINGS = [
+  "time_zone = '+00:00'",
+  "sql_mode = 'STRICT_ALL_TABLES,ONLY_FULL_GROUP_BY,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'",
+  "transaction_isolation = 'READ-COMMITTED'",
+  'innodb_lock_wait_timeout = 5',
+  'lock_wait_timeout = 30',
+]
+
+/**
+ * A connection while somebody holds it. The invariant: it goes back to the pool only in a state that is known, between
+ * two transactions; after anything else it is closed, and the server rolls back.
+ */
+export class MysqlSession {
+  readonly #connection: PoolConnection
+  readonly #statementMs: number
+  #broken: unknown
+
+  constructor(connection: PoolConnection, { statementMs }: { statementMs: number }) {
+    this.#connection = connection
+    this.#statementMs = statementMs
+  }
+
+  async prepare(): Promise<void> {
+    // What goes wrong later also comes to the statement under way; without a listener it would end the process.
+    this.#connection.on('error', () => {})
+    await this.query(`SET ${SETTINGS.map((setting) => `SESSION ${setting}`).join(', ')}`)
+  }
+
+  /** Runs one statement. `parameters` are put in by the driver, escaped. */
+  query<T = Written>(sql: string, parameters: readonly ColumnValue[] = []): Promise<T> {
+    return new Promise((resolve, reject) => {
+      if (this.#broken !== undefined) return reject(this.#broken)
+      // Not the driver's own timeout: it would go on ticking, and keep the process, when the connection is lost.
+      const timer = setTimeout(() => {
+        this.#broken = new StatementTimeout(`a statement took longer than ${this.#statementMs} ms`)
+        this.#connection.destroy()
+        reject(this.#broken)
+      }, this.#statementMs)
+      const values = parameters.length === 0 ? undefined : [...parameters]
+      this.#connection.query({ sql, values }, (error, result) => {
+        clearTimeout(timer)
+        if (error === null) return resolve(result as T)
+        const kind = mysqlErrorKind(error)
+        if (kind === 'lost' || kind === 'read_only') this.#broken = error
+        reject(error)
+      })
+    })
+  }
+
+  /** Nothing that was begun on it may be left: closing the connection is the one sure way. */
+  abandon(reason: unknown): void {
+    this.#broken ??= reason
+  }
+
+  release(): void {
+    if (this.#broken === undefined) this.#connection.release()
+    else this.#connection.destroy()
+  }
+
+  /** The same session as Kysely's driver wants it. */
+  forKysely(): MysqlPoolConnection {
+    const query: MysqlPoolConnection['query'] = (sql, parameters, done) => {
+      this.query<never>(sql, parameters).then((result) => done?.(undefined, result), done as (error: unknown) => void)
+      return { stream: () => [] as never }
+    }
+    const { config, threadId } = this.#connection
+    return {
+      config,
+      threadId,
+      query,
+      connect: (done) => done?.(undefined),
+      destroy: () => this.#connection.destroy(),
+      release: () => this.release(),
+    }
+  }
+}
+
+class StatementTimeout extends Error {
+  /** As the driver marks errors after which a connection is of no use. */
+  readonly fatal = true
+}

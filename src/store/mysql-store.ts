@@ -1,0 +1,62 @@
+import { EVENT_TYPES, type EventType, type RunifyEvent } from '../events/catalogue.ts'
+import type { Cursors, PartitionCursor } from '../log/position.ts'
+import type { StoredEvent } from './columns.ts'
+import { type EventDatabase, readChanges, readCounts, readCursors, readEvent, readPage } from './event-queries.ts'
+import type { ChangePage, EventStore, PageQuery, StoreBatch, WriteOutcome } from './event-store.ts'
+import { eventMigrations } from './migrations/events.ts'
+import type { MysqlDatabase, MysqlOptions } from './mysql-database.ts'
+import { writeBatch } from './mysql-event-writer.ts'
+import { emptyTables, openMysqlDatabase } from './mysql-migrations.ts'
+
+/** Brings the events' tables to their newest form and opens them. Any number of instances may do so at once. */
+export async function openMysqlStore(options: MysqlOptions): Promise<EventStore> {
+  const schema = { code: 'store_unavailable', migrations: eventMigrations('mysql'), table: 'event_migrations' } as const
+  return new MysqlStore(await openMysqlDatabase<EventDatabase>(options, schema))
+}
+
+/** The store on a server, for any number of instances: a partition's cursor is locked by whoever writes the partition. */
+class MysqlStore implements EventStore {
+  /** The server uses one core for each connection; and while it works, the next batch is read and written down. */
+  readonly writesAtOnce = 2
+  readonly #database: MysqlDatabase<EventDatabase>
+
+  constructor(database: MysqlDatabase<EventDatabase>) {
+    this.#database = database
+  }
+
+  cursors(): Promise<PartitionCursor[]> {
+    return this.#database.read(readCursors)
+  }
+
+  write(batch: StoreBatch): Promise<WriteOutcome> {
+    return this.#database.transact((session) => writeBatch(session, batch))
+  }
+
+  page(query: PageQuery): Promise<RunifyEvent[]> {
+    return this.#database.read((db) => readPage(db, query))
+  }
+
+  changes(query: { after: Cursors; limit: number }): Promise<ChangePage> {
+    return this.#database.read((db) => readChanges(db, query))
+  }
+
+  counts(): Promise<Record<EventType, number>> {
+    return this.#database.read(readCounts)
+  }
+
+  event(traceId: string): Promise<StoredEvent | undefined> {
+    return this.#database.read((db) => readEvent(db, traceId))
+  }
+
+  clear(): Promise<void> {
+    return this.#database.transact((session) => emptyTables(session, [...EVENT_TYPES, 'stored_cursors']))
+  }
+
+  async checkReady(): Promise<void> {
+    await this.cursors()
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#database[Symbol.asyncDispose]()
+  }
+}

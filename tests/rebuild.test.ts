@@ -1,0 +1,68 @@
+import assert from 'node:assert/strict'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { test } from 'node:test'
+import { runCli } from '../src/cli/run-cli.fixture.ts'
+import { makeMany } from './events.ts'
+import { getJson, getList, post, type Runify, settled, spawnRunify, temporaryFolder } from './harness.ts'
+
+test('runify rebuild store brings back what the log holds, and the statistics with it', async () => {
+  await using folder = await temporaryFolder()
+  const runs = makeMany('running', 700).events
+  const songs = makeMany('music', 300).events
+  const before = await withRunify(folder.path, async (runify) => {
+    for (const [kind, events] of [
+      ['running', [...runs, ...runs.slice(0, 50)]],
+      ['music', songs],
+    ] as const) {
+      assert.equal((await post(`${runify.addresses.receiver}/stats/${kind}`, events)).status, 201)
+    }
+    await settled(runify)
+    return whatUsersSee(runify)
+  })
+  assert.equal(before.runs.length, 700)
+
+  const store = new DatabaseSync(join(folder.path, 'store.db'))
+  store.exec('DELETE FROM running_stats WHERE log_offset % 3 = 1; UPDATE music_info SET song_duration = 0')
+  store.close()
+  const damaged = await withRunify(folder.path, whatUsersSee)
+  assert.notDeepEqual(damaged, before)
+
+  const { code, stdout, stderr } = await runCli(['rebuild', 'store'], '', { RUNIFY_DATA_DIR: folder.path })
+  assert.deepEqual([code, stderr], [0, ''])
+  assert.match(stdout, /^stored {4}1000\nduration {2}\d+\.\d s\n$/)
+  const after = await withRunify(folder.path, async (runify) => {
+    await settled(runify)
+    return whatUsersSee(runify)
+  })
+  assert.deepEqual(after, before)
+})
+
+test('runify rebuild store leaves a running Runify alone, and says in a line why', async () => {
+  await using folder = await temporaryFolder()
+  await using _ = await spawnRunify({ dir: folder.path })
+  const { code, stdout, stderr } = await runCli(['rebuild', 'store'], '', { RUNIFY_DATA_DIR: folder.path })
+  assert.deepEqual([code, stdout], [2, ''])
+  assert.match(stderr, /^runify rebuild: RUNIFY_DATA_DIR: another process uses .*\n$/)
+  assert.ok(stderr.includes(folder.path))
+})
+
+test('runify rebuild says what it can rebuild', async () => {
+  for (const args of [[], ['everything'], ['store', 'store']]) {
+    const { code, stderr } = await runCli(['rebuild', ...args])
+    assert.deepEqual([code, stderr], [2, 'runify rebuild: say what to rebuild: store, see runify rebuild --help\n'])
+  }
+})
+
+async function withRunify<T>(dir: string, work: (runify: Runify) => Promise<T>): Promise<T> {
+  await using runify = await spawnRunify({ dir })
+  return await work(runify)
+}
+
+async function whatUsersSee({ addresses: { storage, processing } }: Runify) {
+  const { last_updated: _, ...statistics } = await getJson(`${processing}/stats`)
+  const [runs, songs] = await Promise.all(
+    ['running', 'music'].map((kind) => getList(`${storage}/stats/${kind}?limit=10000`)),
+  )
+  return { statistics, stored: await getJson(`${storage}/stats`), runs: runs ?? [], songs: songs ?? [] }
+}
