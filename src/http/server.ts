@@ -44,8 +44,8 @@ export type Route<P extends Parameters> = {
 
 const JSON_TYPE = 'application/json'
 const PROBLEM_TYPE = 'application/problem+json; charset=utf-8'
-/** SIGTERM must end within 10 s: what is still being answered after this is cut off. */
-const CLOSE_DEADLINE_MS = 8000
+/** SIGTERM must end within 10 s, the closing of log and store included: what is still being answered after this is cut off. */
+const CLOSE_DEADLINE_MS = 5000
 /** What `listen` fails with when it is the address that is wrong, not the port. */
 const HOST_ERRORS = ['EADDRNOTAVAIL', 'EAFNOSUPPORT', 'EINVAL', 'ENOTFOUND', 'EAI_AGAIN']
 /** What the API page may load: this host only. The page's own standard asks for HTTPS, which nothing here speaks. */
