@@ -29,12 +29,16 @@ try {
   const timer = setTimeout(() => child.kill('SIGKILL'), START_MS_MAX)
   let listening = 0
   for await (const line of createInterface({ input: child.stdout })) {
-    if (line.includes('"listening"')) listening++
+    if (!line.includes('"listening"')) continue
+    listening++
+    // Once: a second signal would end it before it has written its cache.
     if (listening === SERVICES.length) child.kill('SIGTERM')
   }
-  await ended
+  const [code, signal] = await ended
   clearTimeout(timer)
-  if (listening < SERVICES.length) console.error('Runify did not start; the first start will take a little longer')
+  if (code !== 0) {
+    console.error(`Runify did not start and end well (${signal ?? code}); the first start will take a little longer`)
+  }
 } finally {
   rmSync(dir, { recursive: true })
 }

@@ -1,8 +1,9 @@
 import { DatabaseSync } from 'node:sqlite'
+import { packRecords } from './packed-records.ts'
 
 /**
- * The embedded log's file. `appended` is clustered by position, so an append writes at one place of it for each
- * partition; `partitions` keeps the ends, so that neither they nor an append cost more as the log grows.
+ * The embedded log's file. A row of `batches` is a piece of what was appended at once, `records` as `packRecords` makes
+ * it; `partitions` keeps the ends, so that neither they nor an append cost more as the log grows.
  */
 const SCHEMA = `
 CREATE TABLE IF NOT EXISTS partitions (
@@ -10,11 +11,11 @@ CREATE TABLE IF NOT EXISTS partitions (
   first INTEGER NOT NULL, next INTEGER NOT NULL, append_time INTEGER NOT NULL,
   PRIMARY KEY (topic, partition)
 ) STRICT;
-CREATE TABLE IF NOT EXISTS appended (
-  topic TEXT NOT NULL, partition INTEGER NOT NULL, offset INTEGER NOT NULL,
-  append_time INTEGER NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL,
-  PRIMARY KEY (topic, partition, offset)
-) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS batches (
+  topic TEXT NOT NULL, partition INTEGER NOT NULL, first INTEGER NOT NULL, next INTEGER NOT NULL,
+  append_time INTEGER NOT NULL, records BLOB NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX IF NOT EXISTS batches_position ON batches (topic, partition, next);
 CREATE TABLE IF NOT EXISTS group_cursors (
   group_name TEXT NOT NULL, topic TEXT NOT NULL, partition INTEGER NOT NULL, next INTEGER NOT NULL,
   PRIMARY KEY (group_name, topic, partition)
@@ -29,5 +30,24 @@ export function openLogFile(file: string): DatabaseSync {
     PRAGMA journal_size_limit = 67108864;
   `)
   database.exec(SCHEMA)
+  takeOverFirstForm(database)
   return database
+}
+
+/** The first form of the log had a row for each record, in `appended`. */
+function takeOverFirstForm(database: DatabaseSync): void {
+  const isThere = database.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'appended'")
+  if (isThere.get() === undefined) return
+  database.function('pack_record', { deterministic: true }, (key, value) => {
+    return packRecords([{ topic: '', key: key as string, value: value as Uint8Array }], () => 0)[0]?.bytes as Uint8Array
+  })
+  database.exec('BEGIN IMMEDIATE')
+  // Another thread may have been here first.
+  if (isThere.get() !== undefined) {
+    database.exec(`
+      INSERT INTO batches SELECT topic, partition, offset, offset + 1, append_time, pack_record(key, value) FROM appended;
+      DROP TABLE appended;
+    `)
+  }
+  database.exec('COMMIT')
 }

@@ -1,5 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { openLogFile } from './embedded-log-schema.ts'
+import type { PackedRecords } from './packed-records.ts'
 
 /**
  * The thread that writes the embedded log: syncing blocks, and it must not block those who answer requests.
@@ -8,17 +9,8 @@ import { openLogFile } from './embedded-log-schema.ts'
 
 export type WriterData = { file: string }
 
-/** A batch in as few objects as there can be: copying many small ones between threads costs more than writing them. */
-export type PackedBatch = {
-  topics: string[]
-  /** For each record the index into `topics`. */
-  topicIndex: Uint16Array
-  partition: Uint16Array
-  keys: string[]
-  lengths: Uint32Array
-  /** The values, one behind the other. */
-  bytes: Uint8Array
-}
+/** What is written together. `bytes` of all pieces share one buffer, which is transferred. */
+export type PackedBatch = readonly PackedRecords[]
 
 export type WriterAnswer = { ok: true } | { ok: false; message: string; errcode: number | undefined }
 
@@ -29,9 +21,9 @@ function run({ file }: WriterData): void {
   const ensurePartition = database.prepare(
     'INSERT INTO partitions VALUES (?, ?, 0, 0, 0) ON CONFLICT (topic, partition) DO NOTHING',
   )
-  const end = database.prepare('SELECT next, append_time FROM partitions WHERE topic = ? AND partition = ?')
+  const partitionEnd = database.prepare('SELECT next, append_time FROM partitions WHERE topic = ? AND partition = ?')
   const moveEnd = database.prepare('UPDATE partitions SET next = ?, append_time = ? WHERE topic = ? AND partition = ?')
-  const insert = database.prepare('INSERT INTO appended VALUES (?, ?, ?, ?, ?, ?)')
+  const insert = database.prepare('INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?)')
 
   parentPort?.on('message', (batch: PackedBatch | 'close') => {
     if (batch === 'close') {
@@ -54,36 +46,24 @@ function run({ file }: WriterData): void {
     }
   }
 
-  function write({ topics, topicIndex, partition, keys, lengths, bytes }: PackedBatch): void {
-    const ends = new Map<number, { topic: string; partition: number; next: number; appendTime: number }>()
-    let at = 0
-    for (let i = 0; i < keys.length; i++) {
-      const id = (topicIndex[i] as number) * 65_536 + (partition[i] as number)
-      let partitionEnd = ends.get(id)
-      if (partitionEnd === undefined) {
-        partitionEnd = readEnd(topics[topicIndex[i] as number] as string, partition[i] as number)
-        ends.set(id, partitionEnd)
+  function write(batch: PackedBatch): void {
+    const ends: ReturnType<typeof readEnd>[] = []
+    for (const { topic, partition, count, bytes } of batch) {
+      let end = ends.find((other) => other.partition === partition && other.topic === topic)
+      if (end === undefined) {
+        end = readEnd(topic, partition)
+        ends.push(end)
       }
-      const length = lengths[i] as number
-      const value = bytes.subarray(at, at + length)
-      insert.run(
-        partitionEnd.topic,
-        partitionEnd.partition,
-        partitionEnd.next++,
-        partitionEnd.appendTime,
-        keys[i] as string,
-        value,
-      )
-      at += length
+      const first = end.next
+      end.next += count
+      insert.run(topic, partition, first, end.next, end.appendTime, bytes)
     }
-    for (const partitionEnd of ends.values()) {
-      moveEnd.run(partitionEnd.next, partitionEnd.appendTime, partitionEnd.topic, partitionEnd.partition)
-    }
+    for (const { topic, partition, next, appendTime } of ends) moveEnd.run(next, appendTime, topic, partition)
   }
 
   function readEnd(topic: string, partition: number) {
     ensurePartition.run(topic, partition)
-    const row = end.get(topic, partition) as { next: number; append_time: number }
+    const row = partitionEnd.get(topic, partition) as { next: number; append_time: number }
     // A clock that is set back must not make append times decrease: reading by time relies on their order.
     return { topic, partition, next: row.next, appendTime: Math.max(Date.now(), row.append_time) }
   }

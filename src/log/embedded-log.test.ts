@@ -143,7 +143,7 @@ describe('the embedded log', () => {
     await place.log.append([newRecord(topic, 'a', 'before')])
     const ahead = Date.now() + 3_600_000
     const file = place.openFile()
-    file.prepare('UPDATE appended SET append_time = ? WHERE topic = ?').run(ahead, topic)
+    file.prepare('UPDATE batches SET append_time = ? WHERE topic = ?').run(ahead, topic)
     file.prepare('UPDATE partitions SET append_time = ? WHERE topic = ?').run(ahead, topic)
     await place.log.append([newRecord(topic, 'a', 'after')])
     assert.deepEqual(
@@ -180,7 +180,7 @@ describe('the embedded log', () => {
     await log.append([newRecord(topic, 'a', '0')])
     const file = place.openFile()
     file.exec(
-      "CREATE TRIGGER full BEFORE INSERT ON appended WHEN new.key = 'bad' BEGIN SELECT RAISE(ABORT, 'disk full'); END",
+      "CREATE TRIGGER full BEFORE INSERT ON batches WHEN instr(new.records, CAST('bad' AS BLOB)) BEGIN SELECT RAISE(ABORT, 'disk full'); END",
     )
     const failed = log.append([newRecord(topic, 'good', '1'), newRecord(topic, 'bad', '2')])
     await assert.rejects(failed, (error) => {
@@ -192,6 +192,40 @@ describe('the embedded log', () => {
     assert.deepEqual(
       (await readAll(log, topic)).map(({ offset }) => offset),
       [0, 1],
+    )
+  })
+
+  test('takes over a log of the first form, which had a row for each record', async () => {
+    const dir = await mkdtemp(join(tmpdir(), 'runify-log-'))
+    await using stack = new AsyncDisposableStack()
+    stack.defer(() => rm(dir, { recursive: true, force: true }))
+    const topic = newTopic()
+    {
+      const file = new DatabaseSync(join(dir, 'log.db'))
+      file.exec(
+        'CREATE TABLE partitions (topic TEXT, partition INTEGER, first INTEGER, next INTEGER, append_time INTEGER, PRIMARY KEY (topic, partition));' +
+          'CREATE TABLE appended (topic TEXT, partition INTEGER, offset INTEGER, append_time INTEGER, key TEXT, value BLOB);',
+      )
+      file.prepare('INSERT INTO partitions VALUES (?, 0, 1, 3, 20)').run(topic)
+      const insert = file.prepare('INSERT INTO appended VALUES (?, 0, ?, ?, ?, ?)')
+      insert.run(topic, 1, 10, 'ä', Buffer.from('one'))
+      insert.run(topic, 2, 20, 'b', Buffer.from('two'))
+      file.close()
+    }
+    const log = stack.use(new EmbeddedLog({ dir }))
+    await log.append([newRecord(topic, 'c', 'three')])
+    const kept = await log.read({ topic, partition: 0, from: 1, limit: 10 })
+    assert.deepEqual(
+      kept.map((record) => [record.offset, record.key, text(record)]),
+      [
+        [1, 'ä', 'one'],
+        [2, 'b', 'two'],
+        [3, 'c', 'three'],
+      ],
+    )
+    assert.deepEqual(
+      kept.slice(0, 2).map(({ appendTime }) => appendTime),
+      [10, 20],
     )
   })
 

@@ -8,6 +8,7 @@ import { type AppendLimits, AppendQueue, DEFAULT_APPEND_LIMITS } from './append-
 import { openLogFile } from './embedded-log-schema.ts'
 import type { PackedBatch, WriterAnswer, WriterData } from './embedded-log-writer.ts'
 import type { EventLog, GroupCursor, LogRecord, NewRecord, PartitionRange, RecordBatch } from './event-log.ts'
+import { packRecords, unpackRecords } from './packed-records.ts'
 import type { PartitionCursor } from './position.ts'
 
 export type EmbeddedLogOptions = {
@@ -18,9 +19,9 @@ export type EmbeddedLogOptions = {
   limits?: Partial<AppendLimits>
 }
 
+type PackedRow = Parameters<typeof unpackRecords>[0]
+
 const READ_BYTES_MAX = 8 * 1024 * 1024
-/** Rows that are read at a time. */
-const READ_ROWS = 200
 /**
  * The shortest time between two pieces of news. Alone, an append is told at once; under load this is what makes the
  * batches of the readers large, and waking them rare.
@@ -80,19 +81,12 @@ export class EmbeddedLog implements EventLog {
       }
       const records: LogRecord[] = []
       let bytes = 0
-      let at = from
-      // Row by row costs twice as much; all at once would hold as much as the largest records need.
-      while (records.length < limit && bytes < bytesMax) {
-        const rows = Math.min(READ_ROWS, limit - records.length)
-        const read = this.#statements.read.all(topic, partition, at, rows) as LogRecord[]
-        for (const record of read) {
-          if (bytes >= bytesMax) break
+      for (const row of this.#statements.read.iterate(topic, partition, from)) {
+        for (const record of unpackRecords(row as PackedRow, from)) {
+          if (records.length === limit || bytes >= bytesMax) return records
           records.push(record)
           bytes += record.value.byteLength
         }
-        const last = read.at(-1)
-        if (last === undefined || read.length < rows) break
-        at = last.offset + 1
       }
       return records
     })
@@ -175,7 +169,7 @@ export class EmbeddedLog implements EventLog {
 
   async #write(records: NewRecord[]): Promise<void> {
     this.#writer ??= new LogWriter({ file: this.#options.file })
-    await this.#writer.write(pack(records, this.#options.partitions))
+    await this.#writer.write(packRecords(records, (key) => partitionOf(key, this.#options.partitions)))
     this.#announce()
   }
 
@@ -271,7 +265,7 @@ class LogWriter {
   write(batch: PackedBatch): Promise<void> {
     if (this.failure !== undefined) return Promise.reject(this.failure)
     this.#answer = Promise.withResolvers<void>()
-    this.#worker.postMessage(batch, [batch.bytes.buffer as ArrayBuffer])
+    this.#worker.postMessage(batch, [...new Set(batch.map(({ bytes }) => bytes.buffer as ArrayBuffer))])
     return this.#answer.promise
   }
 
@@ -292,33 +286,8 @@ class LogWriter {
   }
 }
 
-function pack(records: readonly NewRecord[], partitions: number): PackedBatch {
-  const topics: string[] = []
-  const count = records.length
-  const topicIndex = new Uint16Array(count)
-  const partition = new Uint16Array(count)
-  const lengths = new Uint32Array(count)
-  const keys = new Array<string>(count)
-  let total = 0
-  for (const record of records) total += record.value.byteLength
-  const bytes = new Uint8Array(total)
-  let at = 0
-  for (let i = 0; i < count; i++) {
-    const { topic, key, value } = records[i] as NewRecord
-    let index = topics.indexOf(topic)
-    if (index === -1) index = topics.push(topic) - 1
-    topicIndex[i] = index
-    partition[i] = partitions === 1 ? 0 : partitionOf(key, partitions)
-    keys[i] = key
-    lengths[i] = value.byteLength
-    bytes.set(value, at)
-    at += value.byteLength
-  }
-  return { topics, topicIndex, partition, keys, lengths, bytes }
-}
-
 function partitionOf(key: string, partitions: number): number {
-  return createHash('md5').update(key).digest().readUInt32BE(0) % partitions
+  return partitions === 1 ? 0 : createHash('md5').update(key).digest().readUInt32BE(0) % partitions
 }
 
 function prepareStatements(database: DatabaseSync) {
@@ -326,10 +295,12 @@ function prepareStatements(database: DatabaseSync) {
     partitions: database.prepare('SELECT partition, first, next FROM partitions WHERE topic = ? ORDER BY partition'),
     range: database.prepare('SELECT first, next FROM partitions WHERE topic = ? AND partition = ?'),
     read: database.prepare(
-      'SELECT offset, append_time AS appendTime, key, value FROM appended ' +
-        'WHERE topic = ? AND partition = ? AND offset >= ? ORDER BY offset LIMIT ?',
+      'SELECT first, append_time AS appendTime, records AS bytes FROM batches ' +
+        'WHERE topic = ? AND partition = ? AND next > ? ORDER BY next',
     ),
-    appendTime: database.prepare('SELECT append_time FROM appended WHERE topic = ? AND partition = ? AND offset = ?'),
+    appendTime: database.prepare(
+      'SELECT append_time FROM batches WHERE topic = ? AND partition = ? AND next > ? ORDER BY next LIMIT 1',
+    ),
     commit: database.prepare(
       'INSERT INTO group_cursors VALUES (?, ?, ?, ?) ' +
         'ON CONFLICT (group_name, topic, partition) DO UPDATE SET next = excluded.next',
@@ -342,8 +313,8 @@ function prepareStatements(database: DatabaseSync) {
     ),
     // Up to `first` and not to what was asked for: that may lie beyond the end, where an append may come in between.
     deleteRemoved: database.prepare(
-      'DELETE FROM appended WHERE topic = ?1 AND partition = ?2 ' +
-        'AND offset < (SELECT first FROM partitions WHERE topic = ?1 AND partition = ?2)',
+      'DELETE FROM batches WHERE topic = ?1 AND partition = ?2 ' +
+        'AND next <= (SELECT first FROM partitions WHERE topic = ?1 AND partition = ?2)',
     ),
   }
 }

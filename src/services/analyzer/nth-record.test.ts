@@ -7,6 +7,7 @@ import fc from 'fast-check'
 import { EmbeddedLog } from '../../log/embedded-log.ts'
 import { openLogFile } from '../../log/embedded-log-schema.ts'
 import type { LogRecord } from '../../log/event-log.ts'
+import { type PackedRecords, packRecords } from '../../log/packed-records.ts'
 import { findNth, type NthRecord } from './nth-record.ts'
 
 const TOPIC = 'runify.running_stats'
@@ -100,9 +101,10 @@ describe('Record n of the log', () => {
     const time = Date.now()
     const appendAt = (partition: number) => {
       file.prepare('INSERT INTO partitions VALUES (?, ?, 0, 1, ?)').run(TOPIC, partition, time)
+      const [packed] = packRecords([{ topic: TOPIC, key: 'key', value: Buffer.of(partition) }], () => partition)
       file
-        .prepare('INSERT INTO appended VALUES (?, ?, 0, ?, ?, ?)')
-        .run(TOPIC, partition, time, 'key', Buffer.of(partition))
+        .prepare('INSERT INTO batches VALUES (?, ?, 0, 1, ?, ?)')
+        .run(TOPIC, partition, time, (packed as PackedRecords).bytes)
     }
     appendAt(2)
     const first = findNth(log, TOPIC, 0)
