@@ -143,7 +143,9 @@ describe('compose.zookeeper.yaml', () => {
       const sending = client.sendUntilAnswered(project.addresses.receiver)
       await client.acknowledged(EVENTS / 4)
       await project.run('kill', 'kafka')
-      await project.run('up', '-d', '--wait', 'kafka')
+      // Not with --wait: where it is back before ZooKeeper has given its place away, it ends once more and is restarted,
+      // which is what the restart policy is there for, and no reason to give up.
+      await project.run('up', '-d', 'kafka')
       await sending
     })
   })
