@@ -7,17 +7,21 @@ import { fileURLToPath } from 'node:url'
 export const ROOT = fileURLToPath(new URL('..', import.meta.url))
 export type Counts = { passed: number; failed: number; skipped: number }
 
-/** The suites that need real servers, by their names. */
-const SERVER_SUITES = '**/*.server.test.ts'
+/** What a suite needs beside `npm ci`: nothing, Kafka and MySQL, or JMeter and newman. Its name tells. */
+const KINDS = ['plain', 'server', 'load'] as const
+type Kind = (typeof KINDS)[number]
 const SUITES = ['src/**/*.test.ts', 'tests/**/*.test.ts']
 const TEST_MS_MAX = 300_000
 const FILE_MS_MAX = 1_800_000
 
 /** Files of tests, from the repository's root; `chosen` may be names and patterns. */
-export function findSuites({ servers, chosen }: { servers: boolean; chosen: readonly string[] }): string[] {
-  const isForServers = new Set(globSync(SERVER_SUITES, { cwd: ROOT, exclude: ['node_modules'] }))
+export function findSuites({ kind, chosen }: { kind: Kind; chosen: readonly string[] }): string[] {
   const all = globSync(chosen.length > 0 ? chosen : SUITES, { cwd: ROOT })
-  return [...new Set(all)].filter((file) => isForServers.has(file) === servers).sort()
+  return [...new Set(all)].filter((file) => kindOf(file) === kind).sort()
+}
+
+function kindOf(file: string): Kind {
+  return KINDS.find((kind) => file.endsWith(`.${kind}.test.ts`)) ?? 'plain'
 }
 
 /** Runs the files, each in a process of its own, and shows how it goes. */

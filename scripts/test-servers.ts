@@ -94,7 +94,7 @@ async function freePort(): Promise<number> {
 }
 
 try {
-  const code = await main(findSuites({ servers: true, chosen: process.argv.slice(2) }))
+  const code = await main(findSuites({ kind: 'server', chosen: process.argv.slice(2) }))
   process.exitCode ||= code
 } catch (error) {
   if (!signalled.signal.aborted) tell(error)

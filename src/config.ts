@@ -35,6 +35,12 @@ export type Config = {
   lineBytesMax: number
   /** Bytes of bodies and events that may be held before the Receiver answers 503. */
   pendingBytesMax: number
+  /** Processes that take requests on the Receiver's port. */
+  receiverWorkers: number
+  /** Requests that the Receiver has under way at most; above that it answers 503. */
+  requestsMax: number
+  /** Connections that each service has open at most; above that it answers 503 and closes. */
+  connectionsMax: number
   /** How many records Storage and Processing take at a time. */
   batchRecordsMax: number
   logLevel: (typeof LOG_LEVELS)[number]
@@ -90,6 +96,9 @@ export function readConfig(environment: Record<string, string | undefined> = pro
     bodyBytesMax: number('RUNIFY_BODY_BYTES_MAX', 4 * MIB, 1024, 64 * MIB),
     lineBytesMax: number('RUNIFY_LINE_BYTES_MAX', 64 * 1024, 1024, MIB),
     pendingBytesMax: number('RUNIFY_PENDING_BYTES_MAX', 32 * MIB, MIB, 1024 * MIB),
+    receiverWorkers: number('RECEIVER_WORKERS', 1, 1, 64),
+    requestsMax: number('RUNIFY_REQUESTS_MAX', 4096, 1, 100_000),
+    connectionsMax: number('RUNIFY_CONNECTIONS_MAX', 8000, 1, 1_000_000),
     batchRecordsMax: number('RUNIFY_BATCH_RECORDS_MAX', STANDARD_BATCH[store.kind], 1, 100_000),
     logLevel: oneOf('RUNIFY_LOG_LEVEL', read('RUNIFY_LOG_LEVEL') ?? 'info', LOG_LEVELS),
   }

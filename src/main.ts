@@ -1,6 +1,8 @@
+import cluster from 'node:cluster'
 import { once } from 'node:events'
 import { readConfig, readServices } from './config.ts'
 import { StartError } from './errors.ts'
+import { runWorkers, wantsWorkers } from './receiver-workers.ts'
 import { startSystem } from './system.ts'
 
 /** `node src/main.ts [service…]`: starts the services, waits for SIGTERM or Ctrl-C, and closes what it opened. */
@@ -9,7 +11,13 @@ async function main(): Promise<void> {
   const stop = () => signalled.abort()
   process.once('SIGTERM', stop).once('SIGINT', stop)
 
-  await using system = await startSystem(readConfig(), readServices(process.argv.slice(2)))
+  const config = readConfig()
+  const services = readServices(process.argv.slice(2))
+  if (wantsWorkers(config, services)) {
+    if (!(await runWorkers(config.receiverWorkers, signalled.signal))) process.exitCode = 1
+    return
+  }
+  await using system = await startSystem(config, services)
   if (!signalled.signal.aborted) await Promise.race([once(signalled.signal, 'abort'), system.died])
 }
 
@@ -18,4 +26,7 @@ try {
 } catch (error) {
   console.error(error instanceof StartError ? `runify: ${error.message}` : error)
   process.exitCode = 1
+} finally {
+  // The channel to the process that started the workers would keep this one alive.
+  cluster.worker?.disconnect()
 }

@@ -1,5 +1,6 @@
+import cluster from 'node:cluster'
 import { type Logger, pino } from 'pino'
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import { AggregatorRegistry, Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import type { Config } from './config.ts'
 import type { EventType } from './events/catalogue.ts'
 import type { PartitionCursor } from './log/position.ts'
@@ -15,6 +16,33 @@ export function createTelemetry(service: string, logLevel: Config['logLevel']) {
   registry.setDefaultLabels({ service })
   collectDefaultMetrics({ register: registry })
   return describeEvents(pino({ level: logLevel, base: { service } }), registry)
+}
+
+/** Between one of several workers and the process that started them. */
+export type MetricsMessage = { type: 'runify:metrics'; id: number; text?: string; error?: string }
+
+/** The metrics of this process; where it is one of several workers (`RECEIVER_WORKERS`), of all of them together. */
+function metricsReader(registry: Registry): () => Promise<string> {
+  const primary = cluster.worker
+  if (primary === undefined) return () => registry.metrics()
+  AggregatorRegistry.setRegistries([registry])
+  // Makes this process answer when it is asked for its part.
+  new AggregatorRegistry()
+  const asked = new Map<number, PromiseWithResolvers<string>>()
+  let last = 0
+  process.on('message', ({ type, id, text, error }: MetricsMessage) => {
+    if (type !== 'runify:metrics') return
+    if (text !== undefined) asked.get(id)?.resolve(text)
+    else asked.get(id)?.reject(new Error(error))
+    asked.delete(id)
+  })
+  return () => {
+    const answer = Promise.withResolvers<string>()
+    const id = ++last
+    asked.set(id, answer)
+    primary.send({ type: 'runify:metrics', id } satisfies MetricsMessage)
+    return answer.promise
+  }
 }
 
 function describeEvents(log: Logger, registry: Registry) {
@@ -42,6 +70,11 @@ function describeEvents(log: Logger, registry: Registry) {
     name: 'runify_appends_refused_total',
     help: 'Appends that the log did not take',
     labelNames: ['code'],
+    registers,
+  })
+  const refusedConnections = new Counter({
+    name: 'runify_connections_refused_total',
+    help: 'Connections that were one too many',
     registers,
   })
   const stored = new Counter({
@@ -80,7 +113,8 @@ function describeEvents(log: Logger, registry: Registry) {
   })
 
   return {
-    registry,
+    metricsType: registry.contentType,
+    metrics: metricsReader(registry),
     listening: (address: string) => log.info({ address }, 'listening'),
     stopped: () => log.info('stopped'),
     requestDone: (at: { method: string; route: string; status: number }, seconds: number) =>
@@ -94,6 +128,7 @@ function describeEvents(log: Logger, registry: Registry) {
       // One line for each would be a flood just when the log is away; the metric has them all.
       if (code !== 'log_overloaded') log.warn({ err: error }, 'the log did not take an append')
     },
+    connectionRefused: () => refusedConnections.inc(),
     eventsStored: (type: EventType, count: { stored: number; repeated: number }) => {
       stored.inc({ type }, count.stored)
       repeated.inc({ type }, count.repeated)

@@ -26,6 +26,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
 const ROOM_OF_FILE: Record<string, string> = {
   'src/addresses.ts': 'config',
   'src/adapters.ts': 'system',
+  'src/receiver-workers.ts': 'system',
   'src/system.ts': 'system',
   'src/service-thread.ts': 'system',
   'src/service-thread-main.ts': 'system',

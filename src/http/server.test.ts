@@ -2,8 +2,10 @@ import assert from 'node:assert/strict'
 import { hash } from 'node:crypto'
 import { once } from 'node:events'
 import { request as httpRequest, type IncomingMessage } from 'node:http'
+import { connect } from 'node:net'
 import { text as textOf } from 'node:stream/consumers'
 import { describe, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { ApiKey } from '../config.ts'
 import { Failure, StartError } from '../errors.ts'
 import { createTelemetry } from '../telemetry.ts'
@@ -17,6 +19,46 @@ const KEYS: ApiKey[] = [
   { name: 'page', scope: 'read', sha256: hash('sha256', READ_KEY, 'hex') },
 ]
 const SECRET = 'hunter2 in select * from users'
+
+describe('Too much at once', () => {
+  test('a request that is one too many is told so at once, and others are taken when one is done', async () => {
+    await using server = await startServer({ requestsMax: 2 })
+    const small = { 'content-length': '0' }
+    const held = [server.ask('POST', '/held', small), server.ask('POST', '/held', small)]
+    await untilTrue(() => server.held.length === 2)
+    for (const headers of [small, { 'transfer-encoding': 'chunked' }]) {
+      const refused = await server.ask('POST', '/held', headers)
+      assert.equal(refused.status, 503)
+      assert.equal(refused.headers['retry-after'], '1')
+      assert.equal(refused.problem().code, 'overloaded')
+    }
+    assert.equal((await server.ask('GET', '/things')).status, 200, 'those that ask are not those that are too many')
+    for (const release of server.held) release()
+    for (const answer of held) assert.equal((await answer).status, 201)
+    assert.equal((await server.ask('POST', '/things', small)).status, 201)
+    const metrics = (await server.ask('GET', '/metrics')).body
+    assert.match(metrics, /runify_http_request_seconds_count\{[^}]*status="503"[^}]*\} 2/)
+  })
+
+  test('a connection that is one too many is answered and closed, and others are taken when one is gone', async () => {
+    await using server = await startServer({ connectionsMax: 2 })
+    const { hostname, port } = new URL(server.address)
+    await using idle = new AsyncDisposableStack()
+    for (let n = 0; n < 2; n++) {
+      const socket = idle.adopt(connect(Number(port), hostname), (it) => void it.destroy())
+      await once(socket, 'connect')
+    }
+    await untilTrue(async () => (await server.ask('GET', '/things').catch(() => undefined))?.status === 503)
+    const refused = await server.ask('POST', '/things', { 'content-length': '0' })
+    assert.equal(refused.status, 503)
+    assert.equal(refused.headers.connection, 'close')
+    assert.equal(refused.headers['retry-after'], '1')
+    assert.equal(refused.problem().code, 'overloaded')
+    await idle.disposeAsync()
+    await untilTrue(async () => (await server.ask('GET', '/things')).status === 200)
+    assert.match((await server.ask('GET', '/metrics')).body, /runify_connections_refused_total\S* [1-9]/)
+  })
+})
 
 describe('With API keys', () => {
   const bearer = (key: string) => ({ authorization: `Bearer ${key}` })
@@ -235,7 +277,8 @@ describe('GET /openapi.json', () => {
     const document = JSON.parse(body) as Record<string, unknown> & { paths: Record<string, Record<string, Operation>> }
     assert.equal(document.openapi, '3.1.0')
     assert.deepEqual(Object.keys(document.info as object).sort(), ['description', 'license', 'title', 'version'])
-    const paths = ['/broken', '/failing', '/health/live', '/health/ready', '/metrics', '/things', '/things/{id}']
+    const own = ['/broken', '/failing', '/held', '/things', '/things/{id}']
+    const paths = [...own, '/health/live', '/health/ready', '/metrics'].sort()
     assert.deepEqual(Object.keys(document.paths).sort(), paths)
     for (const [path, operations] of Object.entries(document.paths)) {
       for (const [method, operation] of Object.entries(operations)) {
@@ -331,6 +374,8 @@ type Choice = {
   host?: string
   checkReady?: () => Promise<void>
   requestFailed?: (error: unknown) => void
+  requestsMax?: number
+  connectionsMax?: number
 }
 
 function options({
@@ -338,12 +383,14 @@ function options({
   host = '127.0.0.1',
   checkReady = async () => {},
   requestFailed,
+  requestsMax = 4096,
+  connectionsMax = 8000,
 }: Choice = {}): ServerOptions {
   const telemetry = createTelemetry('receiver', 'silent')
   return {
     service: 'receiver',
     description: 'A service for tests.',
-    config: { host, apiKeys: keys },
+    config: { host, apiKeys: keys, requestsMax, connectionsMax },
     telemetry: { ...telemetry, ...(requestFailed && { requestFailed }) },
     checkReady,
   }
@@ -378,13 +425,29 @@ async function startServer(choice: Choice = {}) {
     summary: 'Take',
     handler: async () => ({ status: 201, body: '{"name":"a thing"}' }),
   })
+  const held: (() => void)[] = []
+  server.post('/held', {
+    ...post,
+    summary: 'Hold',
+    handler: async (request) => {
+      request.resume()
+      await new Promise<void>((resolve) => held.push(resolve))
+      return { status: 201, body: '{}' }
+    },
+  })
   server.post('/broken', { ...post, summary: 'Break', handler: async () => fail(new Error(SECRET))() })
   const address = await server.listen(0, 'RECEIVER_PORT')
   return {
     address,
+    /** The requests that `/held` holds. */
+    held,
     ask: (method: string, path: string, headers: Record<string, string> = {}) => ask(address, method, path, headers),
     [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
   }
+}
+
+async function untilTrue(condition: () => boolean | Promise<boolean>): Promise<void> {
+  while (!(await condition())) await sleep(5)
 }
 
 /** One request, with the path as it is: `fetch` would tidy it up. */

@@ -18,7 +18,7 @@ export type ServerOptions = {
   /** As in the configuration, like `receiver`. */
   service: string
   description: string
-  config: Pick<Config, 'host' | 'apiKeys'>
+  config: Pick<Config, 'host' | 'apiKeys' | 'requestsMax' | 'connectionsMax'>
   telemetry: Telemetry
   /** Throws while something that the service cannot do without is away. */
   checkReady: () => Promise<void>
@@ -52,6 +52,10 @@ const HOST_ERRORS = ['EADDRNOTAVAIL', 'EAFNOSUPPORT', 'EINVAL', 'ENOTFOUND', 'EA
 const DOCS_POLICY =
   "default-src 'self'; base-uri 'self'; font-src 'self' data:; frame-ancestors 'self'; img-src 'self' data:; " +
   "object-src 'none'; script-src 'self'; script-src-attr 'none'; style-src 'self'"
+const SMALL_BODY_BYTES = 64 * 1024
+const REFUSED_CONNECTIONS_MAX = 1000
+const BUSY_DETAIL = 'more requests are under way than this service takes at once'
+const BUSY = busyAnswer()
 /** Paths that are open to everybody, as probes and browsers have no keys. */
 const OPEN_PATHS = /^\/(health\/|docs|openapi\.json)/
 
@@ -66,6 +70,8 @@ export class HttpServer implements AsyncDisposable {
   readonly #methods = new Map<string, { matches: RegExp; methods: Set<string> }>()
 
   readonly #posts = new Map<string, PostRoute>()
+  #postsUnderWay = 0
+  #connections = 0
   #closing = false
   #stopped: Promise<void> | undefined
   readonly #stopWork: (() => Promise<void>)[] = []
@@ -86,6 +92,7 @@ export class HttpServer implements AsyncDisposable {
       clientErrorHandler: answerBrokenRequest,
     })
     this.#shortenPosts()
+    this.#limitConnections()
     this.app.server.on('checkExpectation', (request, response) => this.app.server.emit('request', request, response))
   }
 
@@ -191,13 +198,45 @@ export class HttpServer implements AsyncDisposable {
     server.on('request', (request: IncomingMessage, response: ServerResponse) => {
       const route = request.method === 'POST' ? this.#posts.get(request.url as string) : undefined
       if (route === undefined) toFastify(request, response)
+      else if (this.#postsUnderWay >= this.#options.config.requestsMax && isSmall(request))
+        this.#answerBusy(request, response)
       else void this.#servePost(request.url as string, route, request, response)
+    })
+  }
+
+  /** Costs as little as can be: what is refused must not take the time of what is not. */
+  #answerBusy(request: IncomingMessage, response: ServerResponse): void {
+    request.resume()
+    const { headers, body } = BUSY
+    response.writeHead(503, this.#closing ? { ...headers, connection: 'close' } : headers).end(body)
+    this.#options.telemetry.requestDone({ method: 'POST', route: request.url as string, status: 503 }, 0)
+  }
+
+  /** A connection costs memory before it has sent anything. */
+  #limitConnections(): void {
+    const { server } = this.app
+    const { connectionsMax } = this.#options.config
+    // Those that are just being told that they are too many are bounded too; others are closed without a word.
+    server.maxConnections = connectionsMax + REFUSED_CONNECTIONS_MAX
+    const listeners = server.listeners('connection') as ((socket: Socket) => void)[]
+    server.removeAllListeners('connection')
+    server.on('connection', (socket: Socket) => {
+      if (this.#connections >= connectionsMax) {
+        this.#options.telemetry.connectionRefused()
+        refuseConnection(socket)
+        return
+      }
+      this.#connections++
+      socket.once('close', () => this.#connections--)
+      for (const listener of listeners) listener.call(server, socket)
     })
   }
 
   async #servePost(path: string, route: PostRoute, request: IncomingMessage, response: ServerResponse): Promise<void> {
     const started = performance.now()
+    this.#postsUnderWay++
     try {
+      if (this.#postsUnderWay > this.#options.config.requestsMax) throw new HttpProblem('overloaded', BUSY_DETAIL)
       checkHost(request)
       checkKey(this.#options.config.apiKeys, 'write', request.headers.authorization)
       writeAnswer(response, await route.handler(request), this.#closing)
@@ -206,6 +245,7 @@ export class HttpServer implements AsyncDisposable {
       const headers = await this.#problemHeaders(problem, request)
       response.writeHead(problem.status, headers).end(JSON.stringify(problem.body()))
     }
+    this.#postsUnderWay--
     const at = { method: 'POST', route: path, status: response.statusCode }
     this.#options.telemetry.requestDone(at, (performance.now() - started) / 1000)
   }
@@ -268,7 +308,7 @@ export class HttpServer implements AsyncDisposable {
     this.app.get(
       '/metrics',
       { schema: { tags: [service], summary: 'Metrics in the Prometheus text format', response: textResponse() } },
-      async (_request, reply) => reply.type(telemetry.registry.contentType).send(await telemetry.registry.metrics()),
+      async (_request, reply) => reply.type(telemetry.metricsType).send(await telemetry.metrics()),
     )
     this.app.get('/openapi.json', { schema: { hide: true } }, () => this.openapi())
   }
@@ -344,6 +384,15 @@ export class HttpServer implements AsyncDisposable {
   }
 }
 
+function busyAnswer() {
+  const problem = new HttpProblem('overloaded', BUSY_DETAIL)
+  const body = JSON.stringify(problem.body())
+  return {
+    body,
+    headers: { ...problem.headers, 'content-type': PROBLEM_TYPE, 'content-length': `${Buffer.byteLength(body)}` },
+  }
+}
+
 function toProblem(error: unknown): HttpProblem {
   if (error instanceof HttpProblem) return error
   if (isFailure(error)) return new HttpProblem(PROBLEM_OF_FAILURE[error.code], error.message)
@@ -413,6 +462,19 @@ const PROBLEM_SCHEMA = {
 
 function textResponse() {
   return { 200: { description: 'Metrics', content: { 'text/plain': { schema: { type: 'string' } } } } }
+}
+
+/** Whether its body arrives with it, more or less: one that is not read would keep its client from reading the answer. */
+function isSmall(request: IncomingMessage): boolean {
+  return Number(request.headers['content-length'] ?? Number.POSITIVE_INFINITY) <= SMALL_BODY_BYTES
+}
+
+function refuseConnection(socket: Socket): void {
+  const deadline = setTimeout(() => socket.destroy(), DISCARD_MS_MAX)
+  socket.on('error', () => {}).once('close', () => clearTimeout(deadline))
+  const head = Object.entries({ ...BUSY.headers, connection: 'close' }).map(([name, value]) => `${name}: ${value}\r\n`)
+  // What it sends is read: it would be reset otherwise, and not see the answer.
+  socket.resume().end(`HTTP/1.1 503 ${STATUS_CODES[503]}\r\n${head.join('')}\r\n${BUSY.body}`)
 }
 
 /** What is not HTTP never reaches a route: answered on the bare connection, in the same form as every other error. */

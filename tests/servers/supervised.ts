@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { PORT_VARIABLES, type ServiceName } from '../../src/config.ts'
-import { type Environment, waitFor } from '../harness.ts'
+import { type Environment, type Exit, waitFor } from '../harness.ts'
 import { freePorts } from './containers.ts'
 
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
@@ -44,6 +44,19 @@ export class Supervised implements AsyncDisposable {
     } catch (error) {
       throw new Error(`${this.service} is not ready: ${this.#stderr}`, { cause: error })
     }
+  }
+
+  get pid(): number {
+    return this.#child.pid as number
+  }
+
+  /** Ends it for good, and tells how it ended. */
+  async end(signal: NodeJS.Signals): Promise<Exit> {
+    this.#wanted = false
+    const ended = once(this.#child, 'exit') as Promise<[Exit['code'], Exit['signal']]>
+    this.#child.kill(signal)
+    const [code, by] = await ended
+    return { code, signal: by }
   }
 
   /** What it said on stderr in all its lives, the last part. */

@@ -387,8 +387,7 @@ async function covers(statistics: StatisticsStore, store: EventStore): Promise<b
 }
 
 async function countedByMetric(): Promise<number> {
-  const metric = await telemetry.registry.getSingleMetric('runify_events_counted_total')?.get()
-  return metric?.values[0]?.value ?? 0
+  return Number(/^runify_events_counted_total\S* (\d+)$/m.exec(await telemetry.metrics())?.[1])
 }
 
 /** Compares the statistics with a scan of the store, up to where they say that they go: every bit must be the same. */
