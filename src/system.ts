@@ -29,7 +29,7 @@ export async function startSystem(config: Config, services: readonly ServiceName
   const died = Promise.withResolvers<never>()
   // Whoever starts the system may or may not watch this.
   died.promise.catch(() => {})
-  if (config.log.kind === 'embedded' || config.store.kind === 'embedded') opened.use(lockFolder(config.dataDir))
+  if (usesFolder(config, services)) opened.use(lockFolder(config.dataDir))
 
   const others = services.filter((service) => service !== 'receiver')
   const addresses: Addresses = {}
@@ -45,6 +45,12 @@ export async function startSystem(config: Config, services: readonly ServiceName
   }
   const running = opened.move()
   return { addresses, died: died.promise, [Symbol.asyncDispose]: () => running.disposeAsync() }
+}
+
+/** Whether any of them keeps something in the data folder. Several receivers on Kafka do not, and share a folder's name. */
+function usesFolder({ log, store }: Config, services: readonly ServiceName[]): boolean {
+  const usesStore = services.some((service) => service === 'storage' || service === 'processing')
+  return log.kind === 'embedded' || (store.kind === 'embedded' && usesStore)
 }
 
 /** Opens what the services need, once, and starts them, all in this thread. Everything opened goes to `opened`. */
