@@ -1,46 +1,72 @@
-import { cpus } from 'node:os'
-import type { Row } from './bench-system.ts'
-import { benchEndToEnd } from './end-to-end.ts'
-import { benchNdjson } from './ndjson.ts'
-import { benchServers } from './servers.ts'
-import { benchSingle } from './single.ts'
-import { benchSoak } from './soak.ts'
+import { once } from 'node:events'
+import { CommandError, UsageError } from '../src/cli/command.ts'
+import { type BenchOptions, HELP, readBenchOptions, type SectionName } from './bench-options.ts'
+import { Filling } from './filling.ts'
+import { machineName } from './machine.ts'
+import { BENCH_FOLDER, keepResult } from './report/results-file.ts'
+import { renderTable } from './report/results-page.ts'
+import type { Section } from './section.ts'
+import { BATCHES } from './sections/batches.ts'
+import { CATCHING_UP } from './sections/catching-up.ts'
+import { EVENT_N } from './sections/event-n.ts'
+import { FRESHNESS } from './sections/freshness.ts'
+import { MEMORY } from './sections/memory.ts'
+import { OPEN_LOOP } from './sections/open-loop.ts'
+import { RANGES } from './sections/ranges.ts'
+import { SINGLE } from './sections/single.ts'
+import { STATISTICS } from './sections/statistics.ts'
+import { EmbeddedSite } from './site/embedded-site.ts'
+import { ServersSite } from './site/servers-site.ts'
 
-/** `npm run bench [-- section…]`: measures, each section with its own limit in the same run, and prints a table. */
-const SECTIONS: Record<string, () => Promise<Row[]>> = {
-  single: benchSingle,
-  ndjson: benchNdjson,
-  'end-to-end': benchEndToEnd,
-  soak: benchSoak,
+/** `npm run bench`: measures, each section with its limit in the same run, and writes tables and charts. */
+const SECTIONS: Record<SectionName, Section> = {
+  single: SINGLE,
+  'open-loop': OPEN_LOOP,
+  batches: BATCHES,
+  freshness: FRESHNESS,
+  'catching-up': CATCHING_UP,
+  ranges: RANGES,
+  statistics: STATISTICS,
+  'event-n': EVENT_N,
+  memory: MEMORY,
 }
 
-/** These need docker, so they run only when they are named. */
-const ON_SERVERS: Record<string, () => Promise<Row[]>> = { servers: benchServers }
-const ALL = { ...SECTIONS, ...ON_SERVERS }
-
-const named = process.argv.slice(2)
-const unknown = named.filter((name) => !Object.hasOwn(ALL, name))
-if (unknown.length > 0) {
-  console.error(`no section ${unknown.join(', ')}; there are ${Object.keys(ALL).join(', ')}`)
-  process.exitCode = 2
-} else {
-  console.log(`Node ${process.version}, ${cpus().length} × ${cpus()[0]?.model}, ${new Date().toISOString()}\n`)
-  for (const name of named.length > 0 ? named : Object.keys(SECTIONS)) {
-    console.log(`## ${name}\n`)
-    printTable((await ALL[name]?.()) ?? [])
+try {
+  const options = readBenchOptions(process.argv.slice(2))
+  if (options === undefined) process.stdout.write(HELP)
+  else await measureAll(options)
+} catch (error) {
+  if (error instanceof CommandError) {
+    const hint = error instanceof UsageError ? ', see npm run bench -- --help' : ''
+    console.error(`bench: ${error.message}${hint}`)
+    process.exitCode = 2
+  } else {
+    console.error(error)
+    process.exitCode = 1
   }
 }
 
-function printTable(rows: readonly Row[]): void {
-  const cells = rows.map(({ name, value, unit, ratio, target }) => [
-    name,
-    `${value.toLocaleString('en', { maximumFractionDigits: value < 100 ? 2 : 0 })} ${unit}`,
-    ratio === undefined ? '' : ratio.toFixed(2),
-    target ?? '',
-  ])
-  const all = [['', 'measured', 'of the limit', 'to reach'], ...cells]
-  const widths = [0, 1, 2, 3].map((column) => Math.max(...all.map((row) => (row[column] as string).length)))
-  const line = (row: string[]) => `| ${row.map((cell, column) => cell.padEnd(widths[column] as number)).join(' | ')} |`
-  const [head, ...body] = all as [string[], ...string[][]]
-  console.log([line(head), line(widths.map((width) => '-'.repeat(width))), ...body.map(line)].join('\n'), '\n')
+/** A result is kept when its section is done: what fails later does not take it away. */
+async function measureAll(options: BenchOptions): Promise<void> {
+  const { on, events, seconds, connections, sections } = options
+  await using site = on === 'embedded' ? await EmbeddedSite.open() : await ServersSite.open()
+  const filling = new Filling(site, events)
+  const versions = await site.versions()
+  const machine = machineName()
+  console.log(`${machine}\n`)
+  const stopped = Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM')]).then(([signal]) => {
+    throw new Error(`stopped by ${signal}`)
+  })
+  // Nobody may be waiting for a section just then.
+  stopped.catch(() => {})
+  for (const section of sections) {
+    console.log(`## ${section}, ${on}\n`)
+    const { about, measure } = SECTIONS[section]
+    const started = performance.now()
+    const rows = await Promise.race([measure({ site, options, filling }), stopped])
+    console.log(`${renderTable(rows)}\n\ntook ${Math.round((performance.now() - started) / 1000)} s\n`)
+    const date = new Date().toISOString().slice(0, 16).replace('T', ' ')
+    const result = { about: about[on], date, machine, versions, options: { events, seconds, connections }, rows }
+    keepResult(BENCH_FOLDER, { on, section, result })
+  }
 }

@@ -2,8 +2,10 @@ import { mkdir, rm } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { CommandError, parseOptions, UsageError, wholeNumber } from '../src/cli/command.ts'
+import { SERVICES } from '../src/config.ts'
 import { findJMeter, type JMeter, runProgram } from './jmeter.ts'
 import { readResults, readSamplers, type SamplerResult } from './jmeter-results.ts'
+import { checkReady, readTarget, runCommand, TARGET_HELP, TARGET_OPTIONS, type Target } from './load-command.ts'
 
 const PLAN = fileURLToPath(new URL('../load/test_plan.jmx', import.meta.url))
 const OUT = fileURLToPath(new URL('../load/report', import.meta.url))
@@ -16,8 +18,7 @@ usage: npm run load:jmeter -- [OPTIONS]
   --ramp-up SECONDS    until the last of them has come, at most the duration (5)
   --duration SECONDS   how long it takes, 1 to 86400 (30)
   --pause-ms-max N     the longest pause of a user between two visits, 0 to 600000 (200)
-  --host HOST          where Runify is (127.0.0.1)
-  --receiver-port N, --storage-port N, --processing-port N, --analyzer-port N    (8080, 8090, 8100, 8110)
+${TARGET_HELP}
   --out FOLDER         where the results go; those of an earlier run are replaced (load/report)
 
 Exit codes: 0 all answers were right · 1 some were not, or not all that the plan asks was answered · 2 a wrong command
@@ -29,32 +30,18 @@ const OPTIONS = {
   'ramp-up': { type: 'string' },
   duration: { type: 'string', default: '30' },
   'pause-ms-max': { type: 'string', default: '200' },
-  host: { type: 'string', default: '127.0.0.1' },
-  'receiver-port': { type: 'string', default: '8080' },
-  'storage-port': { type: 'string', default: '8090' },
-  'processing-port': { type: 'string', default: '8100' },
-  'analyzer-port': { type: 'string', default: '8110' },
+  ...TARGET_OPTIONS,
   out: { type: 'string', default: OUT },
   help: { type: 'boolean', short: 'h' },
 } as const
 const RAMP_UP_STANDARD = 5
-const READY_MS_MAX = 5000
 /** Points of a graph in the report. */
 const GRAPH_POINTS = 100
 /** The report takes no smaller step. */
 const GRAPH_STEP_MS_MIN = 1000
 
-const SERVICES = ['receiver', 'storage', 'processing', 'analyzer'] as const
-type Service = (typeof SERVICES)[number]
 /** Durations in seconds. */
-type Load = {
-  users: number
-  rampUp: number
-  duration: number
-  pauseMsMax: number
-  host: string
-  ports: Record<Service, number>
-}
+type Load = { users: number; rampUp: number; duration: number; pauseMsMax: number; target: Target }
 
 async function main(args: string[]): Promise<number> {
   const { values, positionals } = parseOptions(args, OPTIONS)
@@ -65,7 +52,7 @@ async function main(args: string[]): Promise<number> {
   if (positionals.length > 0) throw new UsageError(`${JSON.stringify(positionals[0])} is not an option`)
   const load = readLoad(values)
   const out = resolve(values.out)
-  await Promise.all(SERVICES.map((service) => checkReady(service, load)))
+  await checkReady(load.target)
   const jmeter = await findJMeter()
   console.log(`JMeter: ${jmeter.where}`)
   await runPlan(jmeter, load, out)
@@ -78,33 +65,19 @@ async function main(args: string[]): Promise<number> {
   return faults.length > 0 ? 1 : 0
 }
 
-function readLoad(values: Record<Exclude<keyof typeof OPTIONS, 'ramp-up' | 'help'>, string> & { 'ramp-up'?: string }) {
+function readLoad(
+  values: Record<Exclude<keyof typeof OPTIONS, 'ramp-up' | 'help'>, string> & { 'ramp-up'?: string },
+): Load {
   const number = (option: keyof typeof values, min: number, max: number) =>
     wholeNumber(`--${option}`, values[option] as string, { min, max })
   const duration = number('duration', 1, 86_400)
-  if (!/^[A-Za-z0-9.:-]+$/.test(values.host)) throw new UsageError(`--host is not a host: ${values.host}`)
-  const load: Load = {
+  return {
     users: number('users', 1, 10_000),
     rampUp: values['ramp-up'] === undefined ? Math.min(RAMP_UP_STANDARD, duration) : number('ramp-up', 0, duration),
     duration,
     pauseMsMax: number('pause-ms-max', 0, 600_000),
-    host: values.host,
-    ports: Object.fromEntries(SERVICES.map((service) => [service, number(`${service}-port`, 1, 65_535)])) as Record<
-      Service,
-      number
-    >,
+    target: readTarget(values),
   }
-  return load
-}
-
-/** Without it, a Runify that is not there would be many thousand failed samples. */
-async function checkReady(service: Service, { host, ports }: Load): Promise<void> {
-  const url = `http://${host.includes(':') ? `[${host}]` : host}:${ports[service]}/health/ready`
-  const response = await fetch(url, { signal: AbortSignal.timeout(READY_MS_MAX) }).catch((error: Error) => {
-    const why = error.cause instanceof Error ? error.cause.message : error.message
-    throw new CommandError(`${service} does not answer at ${url}: ${why}`, { cause: error })
-  })
-  if (response.status !== 200) throw new CommandError(`${service} is not ready: ${url} answered ${response.status}`)
 }
 
 async function runPlan(jmeter: JMeter, load: Load, out: string): Promise<void> {
@@ -117,8 +90,8 @@ async function runPlan(jmeter: JMeter, load: Load, out: string): Promise<void> {
     ramp_up: load.rampUp,
     duration: load.duration,
     pause_ms_max: load.pauseMsMax,
-    host: load.host,
-    ...Object.fromEntries(SERVICES.map((service) => [`${service}_port`, load.ports[service]])),
+    host: load.target.host,
+    ...Object.fromEntries(SERVICES.map((service) => [`${service}_port`, load.target.ports[service]])),
     failures,
     // What an installed JMeter has been set to must not matter.
     'jmeter.save.saveservice.output_format': 'csv',
@@ -160,11 +133,4 @@ function findFaults(results: ReadonlyMap<string, SamplerResult>): string[] {
   })
 }
 
-try {
-  process.exitCode = await main(process.argv.slice(2))
-} catch (error) {
-  if (!(error instanceof CommandError)) throw error
-  const hint = error instanceof UsageError ? ', see npm run load:jmeter -- --help' : ''
-  console.error(`load:jmeter: ${error.message}${hint}`)
-  process.exitCode = 2
-}
+await runCommand('load:jmeter', main)

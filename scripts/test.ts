@@ -12,9 +12,8 @@ if (notRun.length > 0) {
 }
 const loads = findSuites({ kind: 'load', chosen })
 if (loads.length > 0) {
-  console.log(
-    `\nload tools: 0 suites ran, ${loads.length} did not, for they need JMeter (Java 17, Maven). \`npm run test:load\` runs:`,
-  )
+  console.log(`\nload tools: 0 suites ran, ${loads.length} did not, because JMeter needs Java 17 and Maven.`)
+  console.log('`npm run test:load` runs:')
   for (const file of loads) console.log(`  ${file}`)
 }
 if (passed === 0 || failed > 0) process.exitCode = 1

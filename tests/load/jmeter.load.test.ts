@@ -1,16 +1,14 @@
 import assert from 'node:assert/strict'
-import { execFile } from 'node:child_process'
-import { once } from 'node:events'
 import { existsSync, readFileSync } from 'node:fs'
 import { mkdtempDisposable, writeFile } from 'node:fs/promises'
-import { Agent, createServer, type IncomingMessage, request, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { readResults, readSamplers, type SamplerResult } from '../../scripts/jmeter-results.ts'
-import { getJson, type Json, type Runify, settled, startInProcess } from '../harness.ts'
+import { getJson, type Runify, settled, startInProcess } from '../harness.ts'
+import { runLoadScript } from './load-script.ts'
+import { startProxy } from './proxy.ts'
 
 /** The load test, tested with a small load: on a Runify that is well it passes, and each wrong answer makes it fail. */
 
@@ -18,8 +16,6 @@ const SCRIPT = fileURLToPath(new URL('../../scripts/load-jmeter.ts', import.meta
 const PLAN = fileURLToPath(new URL('../../load/test_plan.jmx', import.meta.url))
 /** Some hundred visits a second: that none of them is compared with Storage, at 3 of 100, does not happen. */
 const PAUSE_MS_MAX = 40
-/** Maven may have to fetch JMeter first. */
-const RUN_MS_MAX = 280_000
 const POST_RUN = 'Receiver POST /stats/running'
 const POST_SONG = 'Receiver POST /stats/music'
 const GET_EVENT = 'Storage GET /events/{trace_id}'
@@ -161,41 +157,6 @@ async function failedLoad(addresses: Addresses, { seconds } = { seconds: 5 }): P
 
 async function runLoad(addresses: Addresses, out: string, load: { seconds: number; pauseMsMax?: number }) {
   const { seconds, pauseMsMax = PAUSE_MS_MAX } = load
-  const ports = Object.entries(addresses).flatMap(([service, address]) => [`--${service}-port`, new URL(address).port])
   const users = ['--users', '4', '--ramp-up', '1', '--pause-ms-max', String(pauseMsMax)]
-  const args = [...users, '--duration', String(seconds), '--out', out, ...ports]
-  return new Promise<{ code: unknown; output: string }>((resolve) => {
-    execFile(process.execPath, [SCRIPT, ...args], { timeout: RUN_MS_MAX }, (error, stdout, stderr) => {
-      resolve({ code: error === null ? 0 : error.code, output: `${stdout}${stderr}` })
-    })
-  })
-}
-
-/** Passes every request on to a service, and gives back what `change` makes of the answer if it is a JSON object. */
-async function startProxy(to: string, change: (path: string, answer: Json) => Json) {
-  const agent = new Agent({ keepAlive: true })
-  const passOn = async (incoming: IncomingMessage, outgoing: ServerResponse) => {
-    const { method, headers, url = '/' } = incoming
-    const upstream = request(`${to}${url}`, { method, headers, agent })
-    incoming.pipe(upstream)
-    const [response] = (await once(upstream, 'response')) as [IncomingMessage]
-    const text = Buffer.concat(await response.toArray()).toString()
-    const isObject = /json/.test(response.headers['content-type'] ?? '') && text.startsWith('{')
-    const isAnswer = isObject && !url.startsWith('/health/')
-    const changed = isAnswer ? JSON.stringify(change(url, JSON.parse(text) as Json)) : text
-    const length = Buffer.byteLength(changed)
-    outgoing.writeHead(response.statusCode ?? 500, { ...response.headers, 'content-length': length }).end(changed)
-  }
-  const server = createServer((incoming, outgoing) => {
-    passOn(incoming, outgoing).catch(() => outgoing.destroy())
-  }).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  return {
-    address: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    [Symbol.asyncDispose]: async () => {
-      server.close()
-      server.closeAllConnections()
-      agent.destroy()
-    },
-  }
+  return runLoadScript(SCRIPT, addresses, [...users, '--duration', String(seconds), '--out', out])
 }

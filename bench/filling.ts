@@ -1,0 +1,49 @@
+import { ndjsonBodies } from './load/event-bodies.ts'
+import { sendAll } from './load/http-load.ts'
+import { growthRate } from './progress.ts'
+import type { Site } from './site/site.ts'
+
+/**
+ * A log, a store and statistics with all the events, filled one after the other, so that each step is measured alone.
+ * Each step is done once, when the first section asks for it, and leaves no process of Runify behind.
+ */
+export class Filling {
+  readonly #site: Site
+  readonly #events: number
+  #stored: Promise<number> | undefined
+  #counted: Promise<number> | undefined
+
+  constructor(site: Site, events: number) {
+    this.#site = site
+    this.#events = events
+  }
+
+  /** From the log to the store, events a second. */
+  stored(): Promise<number> {
+    this.#stored ??= this.#store()
+    return this.#stored
+  }
+
+  /** From the store to the statistics, events a second. */
+  counted(): Promise<number> {
+    this.#counted ??= this.stored().then(() => this.#count())
+    return this.#counted
+  }
+
+  async #store(): Promise<number> {
+    await this.#site.clear()
+    {
+      await using running = await this.#site.start('receiver')
+      await sendAll(running.addresses.receiver, 'application/x-ndjson', ndjsonBodies(this.#events))
+    }
+    const started = performance.now()
+    await using running = await this.#site.start('storage')
+    return await growthRate(running.addresses.storage, { all: this.#events, started })
+  }
+
+  async #count(): Promise<number> {
+    const started = performance.now()
+    await using running = await this.#site.start('storage', 'processing')
+    return await growthRate(running.addresses.processing, { all: this.#events, started })
+  }
+}

@@ -1,0 +1,31 @@
+import { atLeast } from '../report/results.ts'
+import type { Section } from '../section.ts'
+
+/** What is in the log is stored, while nothing else is done. */
+export const CATCHING_UP: Section = {
+  about: {
+    embedded:
+      'All events are in the log; Storage is started and stores them. The limit is the same rows out of the store into an ' +
+      'empty table of the same form by SQLite itself, INSERT … SELECT of 1,000 rows a transaction.',
+    servers:
+      'All events are in Kafka; one Storage is started and stores them in MySQL. The limit is LOAD DATA of the same rows ' +
+      'into an empty table of the same form, on the server itself.',
+  },
+  async measure({ site, filling, options }) {
+    const stored = await filling.stored()
+    await using database = await site.openDatabase()
+    const limit = await database.copyRate()
+    const onServers = site.on === 'servers'
+    const rows = options.events.toLocaleString('en')
+    return [
+      { name: `${onServers ? 'LOAD DATA' : 'SQLite'}, ${rows} rows`, value: limit, unit: 'rows/s' },
+      {
+        name: onServers ? 'Kafka → MySQL, one Storage' : 'log → store',
+        value: stored,
+        unit: 'rows/s',
+        ratio: stored / limit,
+        ...(onServers && { target: atLeast(0.9, 'limit') }),
+      },
+    ]
+  },
+}

@@ -1,0 +1,100 @@
+import type { PageEnd, RawDatabase } from '../limits/raw-database.ts'
+import { eventBodies } from '../load/event-bodies.ts'
+import { closedLoop, gets } from '../load/http-load.ts'
+import { median } from '../quantile.ts'
+import type { Row } from '../report/results.ts'
+import type { Section } from '../section.ts'
+
+const ROUNDS = 3
+const READERS = 4
+const PAGE = 1000
+const STARTS = 200
+const NEWLINE = 0x0a
+
+/** Pages that begin at any time, and all runs as one stream. */
+export const RANGES: Section = {
+  about: {
+    embedded:
+      'GET /stats/running from a random time on, 1,000 events a page, by four readers, and all runs as one stream of ' +
+      'NDJSON. The limit is the same SELECTs by node:sqlite alone: rows as the driver gives them, no JSON and no HTTP.',
+    servers:
+      'GET /stats/running from a random time on, 1,000 events a page, by four readers, and all runs as one stream of ' +
+      'NDJSON. The limit is the same SELECTs by mysql2 alone, for pages four at a time: rows as the driver gives them, no ' +
+      'JSON and no HTTP.',
+  },
+  async measure({ site, filling, options }) {
+    await filling.counted()
+    await using opened = new AsyncDisposableStack()
+    const { addresses } = opened.use(await site.start())
+    const database = opened.use(await site.openDatabase())
+    const pool = eventBodies(options.events < 100_000 ? options.events : 100_000)
+    const starts = Array.from({ length: STARTS }, () => {
+      const body = pool[Math.floor(Math.random() * pool.length)] as string
+      return (JSON.parse(body) as { timestamp: string }).timestamp
+    })
+    const paths = starts.map((start) => `/stats/running?limit=${PAGE}&start_timestamp=${encodeURIComponent(start)}`)
+    const turns: { limit: number; runify: number; p99: number }[] = []
+    for (let round = 0; round <= ROUNDS; round++) {
+      const limit = await rawPageRate(database, starts.map(Date.parse), options.seconds)
+      const loop = { connections: READERS, seconds: options.seconds }
+      const { rate, p99 } = await closedLoop(addresses.storage, gets(paths), loop)
+      // The first round warms both up.
+      if (round > 0) turns.push({ limit, runify: rate, p99 })
+    }
+    const rawStream = await rawStreamRate(database)
+    const stream = await streamRate(`${addresses.storage}/stats/running`, options.events)
+    return [
+      { name: 'the SELECT alone', value: median(turns.map(({ limit }) => limit)), unit: 'pages/s' },
+      {
+        name: 'pages of 1,000 events',
+        value: median(turns.map(({ runify }) => runify)),
+        unit: 'pages/s',
+        ratio: median(turns.map(({ limit, runify }) => runify / limit)),
+      },
+      { name: 'pages, p99', value: median(turns.map(({ p99 }) => p99)), unit: 'ms' },
+      { name: 'the SELECTs of all runs alone', value: rawStream, unit: 'rows/s' },
+      { name: 'all runs as one stream', value: stream.rate, unit: 'events/s', ratio: stream.rate / rawStream },
+      { name: 'the stream, bytes', value: stream.bytesRate / 1e6, unit: 'MB/s' },
+    ] satisfies Row[]
+  },
+}
+
+async function rawPageRate(database: RawDatabase, times: readonly number[], seconds: number): Promise<number> {
+  const started = performance.now()
+  const end = started + seconds * 1000
+  let pages = 0
+  const read = async () => {
+    // One more than a page has tells whether there is a next.
+    while (performance.now() < end) {
+      await database.page({ time: times[pages++ % times.length] as number }, PAGE + 1)
+    }
+  }
+  await Promise.all(Array.from({ length: READERS }, read))
+  return (pages / (performance.now() - started)) * 1000
+}
+
+async function rawStreamRate(database: RawDatabase): Promise<number> {
+  const started = performance.now()
+  let rows = 0
+  let after: PageEnd | undefined
+  for (;;) {
+    const page = await database.page({ time: after?.timestamp ?? 0, ...(after && { after }) }, PAGE)
+    rows += page.rows
+    after = page.end
+    if (page.rows < PAGE) return (rows / (performance.now() - started)) * 1000
+  }
+}
+
+async function streamRate(url: string, events: number): Promise<{ rate: number; bytesRate: number }> {
+  const started = performance.now()
+  const response = await fetch(url, { headers: { accept: 'application/x-ndjson' } })
+  if (!response.ok || response.body === null) throw new Error(`${url} answered ${response.status}`)
+  let [bytes, lines] = [0, 0]
+  for await (const chunk of response.body) {
+    bytes += chunk.byteLength
+    for (let at = chunk.indexOf(NEWLINE); at !== -1; at = chunk.indexOf(NEWLINE, at + 1)) lines++
+  }
+  const seconds = (performance.now() - started) / 1000
+  if (lines !== events) throw new Error(`${events} events are stored, the stream has ${lines}`)
+  return { rate: lines / seconds, bytesRate: bytes / seconds }
+}
