@@ -13,11 +13,12 @@ RUN mkdir /data && chown node:node /data
 WORKDIR /app
 COPY --from=packages /app/node_modules ./node_modules
 COPY package.json LICENSE ./
-COPY scripts/balancer.ts scripts/ready.sh ./scripts/
+COPY scripts/balancer.ts scripts/ready.sh scripts/fill-compile-cache.ts ./scripts/
 COPY src ./src
+RUN node scripts/fill-compile-cache.ts
 ENV NODE_ENV=production RUNIFY_HOST=0.0.0.0 RUNIFY_DATA_DIR=/data
 USER node
 EXPOSE 8080 8090 8100 8110
 # Node itself is process 1 and gets the SIGTERM. The bounds of its heap are those of `npm start`.
-ENTRYPOINT ["node", "--v8-pool-size=1", "--max-semi-space-size=4", "--max-old-space-size=96", "src/main.ts"]
+ENTRYPOINT ["node", "--import=./src/compile-cache.js", "--v8-pool-size=1", "--max-semi-space-size=4", "--max-old-space-size=96", "src/main.ts"]
 CMD ["all"]

@@ -46,7 +46,7 @@ describe('The configuration', () => {
       lineBytesMax: 65_536,
       pendingBytesMax: 33_554_432,
       receiverWorkers: 1,
-      requestsMax: 4096,
+      requestsMax: 2048,
       connectionsMax: 8000,
       batchRecordsMax: 1000,
       logLevel: 'info',

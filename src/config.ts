@@ -97,7 +97,7 @@ export function readConfig(environment: Record<string, string | undefined> = pro
     lineBytesMax: number('RUNIFY_LINE_BYTES_MAX', 64 * 1024, 1024, MIB),
     pendingBytesMax: number('RUNIFY_PENDING_BYTES_MAX', 32 * MIB, MIB, 1024 * MIB),
     receiverWorkers: number('RECEIVER_WORKERS', 1, 1, 64),
-    requestsMax: number('RUNIFY_REQUESTS_MAX', 4096, 1, 100_000),
+    requestsMax: number('RUNIFY_REQUESTS_MAX', 2048, 1, 100_000),
     connectionsMax: number('RUNIFY_CONNECTIONS_MAX', 8000, 1, 1_000_000),
     batchRecordsMax: number('RUNIFY_BATCH_RECORDS_MAX', STANDARD_BATCH[store.kind], 1, 100_000),
     logLevel: oneOf('RUNIFY_LOG_LEVEL', read('RUNIFY_LOG_LEVEL') ?? 'info', LOG_LEVELS),

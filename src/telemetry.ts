@@ -18,6 +18,9 @@ export function createTelemetry(service: string, logLevel: Config['logLevel']) {
   return describeEvents(pino({ level: logLevel, base: { service } }), registry)
 }
 
+/** Between two lines that say that the log did not take an append. */
+const REFUSAL_LINES_MS = 1000
+
 /** Between one of several workers and the process that started them. */
 export type MetricsMessage = { type: 'runify:metrics'; id: number; text?: string; error?: string }
 
@@ -66,6 +69,7 @@ function describeEvents(log: Logger, registry: Registry) {
     labelNames: ['type'],
     registers,
   })
+  let nextRefusalLineMs = 0
   const refused = new Counter({
     name: 'runify_appends_refused_total',
     help: 'Appends that the log did not take',
@@ -125,8 +129,10 @@ function describeEvents(log: Logger, registry: Registry) {
     eventsRejected: (type: EventType, count: number) => rejected.inc({ type }, count),
     appendRefused: (code: string, error: unknown) => {
       refused.inc({ code })
-      // One line for each would be a flood just when the log is away; the metric has them all.
-      if (code !== 'log_overloaded') log.warn({ err: error }, 'the log did not take an append')
+      if (code === 'log_overloaded' || performance.now() < nextRefusalLineMs) return
+      // One for each would be a flood just when the log is away; the metric has them all.
+      nextRefusalLineMs = performance.now() + REFUSAL_LINES_MS
+      log.warn({ err: error }, 'the log did not take an append')
     },
     connectionRefused: () => refusedConnections.inc(),
     eventsStored: (type: EventType, count: { stored: number; repeated: number }) => {

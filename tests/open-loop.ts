@@ -140,7 +140,11 @@ class Connection {
     const end = this.#received.indexOf('\r\n\r\n')
     if (end === -1) return
     const headers = this.#received.slice(0, end)
-    const length = Number(/content-length: (\d+)/i.exec(headers)?.[1] ?? 0)
+    const length = Number(/content-length: (\d+)/i.exec(headers)?.[1])
+    if (Number.isNaN(length)) {
+      this.#socket.destroy(new Error('an answer without its length'))
+      return
+    }
     if (this.#received.length < end + 4 + length) return
     const body = this.#received.slice(end + 4, end + 4 + length)
     this.#received = this.#received.slice(end + 4 + length)

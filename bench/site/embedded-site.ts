@@ -5,11 +5,11 @@ import { createInterface } from 'node:readline'
 import { DatabaseSync } from 'node:sqlite'
 import { fileURLToPath } from 'node:url'
 import { PORT_VARIABLES } from '../../src/config.ts'
+import { startFlags } from '../../tests/start-flags.ts'
 import { endProcess } from '../limits/bare-process.ts'
 import { openRawSqlite } from '../limits/raw-sqlite.ts'
 import { peakMb, versionsOf } from '../machine.ts'
 import { type Addresses, notePeak, type Running, SERVICES, type SiteBase } from './site.ts'
-import { startFlags } from './start-flags.ts'
 
 // Not in /tmp, which may be memory: syncing would cost nothing there.
 const WORK = fileURLToPath(new URL('../.work/', import.meta.url))

@@ -6,7 +6,6 @@ import { openProducer, toMessage } from '../limits/raw-kafka.ts'
 import { openRawMysql } from '../limits/raw-mysql.ts'
 import { peakMb, peakOf, versionsOf } from '../machine.ts'
 import { type Addresses, notePeak, type Running, SERVICES, type SiteBase } from './site.ts'
-import { startFlags } from './start-flags.ts'
 
 /** Topics of the limits, with as many partitions as Runify's. */
 const PARTITIONS = 3
@@ -45,9 +44,6 @@ export class ServersSite implements SiteBase {
     const environment = {
       RUNIFY_LOG: this.kafka.address,
       RUNIFY_STORE: this.#mysql.address,
-      NODE_OPTIONS: startFlags()
-        .filter((flag) => !flag.startsWith('--import'))
-        .join(' '),
     }
     const addresses: Addresses = { receiver: '', storage: '', processing: '', analyzer: '' }
     for (const service of SERVICES.filter((name) => services.length === 0 || services.includes(name))) {

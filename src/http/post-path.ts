@@ -22,5 +22,6 @@ export function writeAnswer(response: ServerResponse, { status, body }: Answer, 
   const headers = ['content-type', 'application/json; charset=utf-8', 'content-length', length]
   if (closing) headers.push('connection', 'close')
   response.writeHead(status, headers)
-  response.end(body)
+  // Most answers are ASCII, which needs no encoding.
+  response.end(body, length === body.length ? 'latin1' : 'utf8')
 }

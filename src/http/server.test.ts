@@ -40,6 +40,31 @@ describe('Too much at once', () => {
     assert.match(metrics, /runify_http_request_seconds_count\{[^}]*status="503"[^}]*\} 2/)
   })
 
+  test('of more requests than a turn of the event loop may begin, the rest is told so, and the next ones are taken', async () => {
+    await using server = await startServer()
+    const { hostname, port } = new URL(server.address)
+    const sent = 3000
+    const socket = connect(Number(port), hostname)
+    socket.write('POST /things HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n'.repeat(sent))
+    let received = ''
+    const statuses = () => [...received.matchAll(/HTTP\/1\.1 (\d+)/g)].map(([, status]) => status)
+    socket.setEncoding('latin1').on('data', (text) => (received += text))
+    await untilTrue(() => statuses().length === sent)
+    socket.destroy()
+    const taken = statuses().filter((status) => status === '201').length
+    const refused = statuses().filter((status) => status === '503').length
+    assert.equal(taken + refused, sent)
+    assert.ok(taken >= 1024 && refused > 0, `${taken} taken, ${refused} refused`)
+    assert.equal((await server.ask('POST', '/things', { 'content-length': '0' })).status, 201)
+  })
+
+  test('a problem has its length, so that it is one packet', async () => {
+    await using server = await startServer()
+    const { status, headers, body } = await server.ask('POST', '/broken', { 'content-length': '0' })
+    assert.equal(status, 500)
+    assert.equal(headers['content-length'], String(Buffer.byteLength(body)))
+  })
+
   test('a connection that is one too many is answered and closed, and others are taken when one is gone', async () => {
     await using server = await startServer({ connectionsMax: 2 })
     const { hostname, port } = new URL(server.address)
@@ -383,7 +408,7 @@ function options({
   host = '127.0.0.1',
   checkReady = async () => {},
   requestFailed,
-  requestsMax = 4096,
+  requestsMax = 2048,
   connectionsMax = 8000,
 }: Choice = {}): ServerOptions {
   const telemetry = createTelemetry('receiver', 'silent')

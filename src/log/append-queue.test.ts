@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
 import fc from 'fast-check'
-import { isFailure } from '../errors.ts'
+import { Failure, isFailure } from '../errors.ts'
 import { type AppendLimits, AppendQueue, DEFAULT_APPEND_LIMITS } from './append-queue.ts'
 import type { NewRecord } from './event-log.ts'
 
@@ -243,8 +243,9 @@ describe('AppendQueue', () => {
     const { first, write } = await occupy(1000)
     await assert.rejects(queue.append([record('b', 8000)]), overloaded)
     await assert.rejects(first, overloaded)
-    const third = queue.append([record('c', 8000)])
     write.finish()
+    await turn()
+    const third = queue.append([record('c', 8000)])
     ;(await begun(1)).finish()
     await third
     assert.deepEqual(
@@ -263,6 +264,55 @@ describe('AppendQueue', () => {
     assert.equal(writes.length, 1)
     await assert.rejects(queue.append([record('d')]), overloaded)
     ;(await begun(1)).finish()
+  })
+
+  test('has one append at a time try a log that failed, and refuses the others at once, until it answers', async () => {
+    const { queue, writes, begun, occupy } = startQueue()
+    const { first, write } = await occupy()
+    const away = new Failure('log_unavailable', 'no broker answers', { retryable: true })
+    write.fail(away)
+    await assert.rejects(first, away)
+    const refused = queue.append([record('b')])
+    const probe = await begun(1)
+    await assert.rejects(queue.append([record('c')]), away)
+    probe.fail(away)
+    await assert.rejects(refused, away)
+    const taken = queue.append([record('d')])
+    ;(await begun(2)).finish()
+    await taken
+    const together = [queue.append([record('e')]), queue.append([record('f')])]
+    ;(await begun(3)).finish()
+    await Promise.all(together)
+    assert.deepEqual(
+      writes.map(({ names }) => names),
+      ['first', 'b', 'd', 'e,f'],
+    )
+  })
+
+  test('refuses at once while a write is late, and takes all again when it ends', async () => {
+    const { queue, begun, occupy } = startQueue({ deadlineMs: 30 })
+    const { first, write } = await occupy()
+    await assert.rejects(first, overloaded)
+    assert.equal(await stateOf(queue.append([record('b')])), 'rejected')
+    write.finish()
+    await turn()
+    const together = [queue.append([record('c')]), queue.append([record('d')])]
+    const next = await begun(1)
+    assert.equal(next.names, 'c,d')
+    next.finish()
+    await Promise.all(together)
+  })
+
+  test('does not take a record that can never be written for a log that is away', async () => {
+    const { queue, begun, occupy } = startQueue()
+    const { first, write } = await occupy()
+    write.fail(new Failure('log_unavailable', 'too large', { retryable: false }))
+    await assert.rejects(first, /too large/)
+    const together = [queue.append([record('b')]), queue.append([record('c')])]
+    const next = await begun(1)
+    assert.equal(next.names, 'b,c')
+    next.finish()
+    await Promise.all(together)
   })
 
   test('is drained when nothing waits and nothing is under way, also when writes fail', async () => {

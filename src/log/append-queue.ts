@@ -37,6 +37,12 @@ export class AppendQueue {
   readonly #limits: AppendLimits
   #waiting: Waiting[] = []
   #underWay: Waiting[] = []
+  #writeStarted = 0
+  /**
+   * Why the last write failed, or that it is late. Until one succeeds, one append at a time tries the log and the others
+   * are refused at once: they would only wait for the same answer, and hold memory meanwhile.
+   */
+  #stalled: Failure | undefined
   #pendingBytes = 0
   #deadline: NodeJS.Timeout | undefined
   #soon: NodeJS.Immediate | undefined
@@ -48,6 +54,9 @@ export class AppendQueue {
   }
 
   append(records: readonly NewRecord[]): Promise<void> {
+    if (this.#stalled !== undefined && this.#underWay.length + this.#waiting.length > 0) {
+      return Promise.reject(this.#stalled)
+    }
     let bytes = 0
     for (const record of records) bytes += record.value.byteLength + RECORD_OVERHEAD_BYTES
     if (this.#pendingBytes > 0 && this.#pendingBytes + bytes > this.#limits.pendingBytesMax) {
@@ -82,9 +91,16 @@ export class AppendQueue {
       this.#becomeIdle()
       return
     }
+    this.#writeStarted = performance.now()
     this.#write(records).then(
-      () => this.#settle((waiting) => waiting.resolve()),
-      (error) => this.#settle((waiting) => waiting.reject(error)),
+      () => {
+        this.#stalled = undefined
+        this.#settle((waiting) => waiting.resolve())
+      },
+      (error) => {
+        if (error instanceof Failure && error.retryable) this.#stalled = error
+        this.#settle((waiting) => waiting.reject(error))
+      },
     )
   }
 
@@ -136,6 +152,7 @@ export class AppendQueue {
     this.#deadline = undefined
     const oldest = performance.now() - this.#limits.deadlineMs
     const late = new Failure('log_overloaded', 'the log did not answer in time', { retryable: true })
+    if (this.#underWay.length > 0 && this.#writeStarted <= oldest) this.#stalled ??= late
     for (const waiting of this.#underWay) {
       if (waiting.since > oldest || waiting.expired) continue
       waiting.expired = true

@@ -35,6 +35,20 @@ export class Container implements AsyncDisposable {
     await docker('start', this.id)
   }
 
+  /** The first process in it, as this machine sees it. */
+  async pid(): Promise<number> {
+    return Number(await docker('inspect', '--format', '{{.State.Pid}}', this.id))
+  }
+
+  /** Stands still, its connections open, until `unpause`. */
+  async pause(): Promise<void> {
+    await docker('pause', this.id)
+  }
+
+  async unpause(): Promise<void> {
+    await docker('unpause', this.id)
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await docker('rm', '-f', '-v', this.id)
   }

@@ -4,8 +4,11 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { PORT_VARIABLES, type ServiceName } from '../../src/config.ts'
 import { type Environment, type Exit, waitFor } from '../harness.ts'
+import { startFlags } from '../start-flags.ts'
 import { freePorts } from './containers.ts'
 
+/** The flags name a file of it. */
+const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
 const RESTART_MS = 500
 const READY_MS_MAX = 60_000
@@ -79,7 +82,11 @@ export class Supervised implements AsyncDisposable {
 
   #spawn(): ChildProcess {
     const env = { PATH: process.env.PATH ?? '', RUNIFY_LOG_LEVEL: 'warn', ...this.#environment }
-    const child = spawn(process.execPath, [MAIN, this.service], { env, stdio: ['ignore', 'pipe', 'pipe'] })
+    const child = spawn(process.execPath, [...startFlags(), MAIN, this.service], {
+      cwd: ROOT,
+      env,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
     for (const stream of [child.stdout, child.stderr]) {
       stream?.setEncoding('utf8').on('data', (text: string) => {
         this.#stderr = (this.#stderr + text).slice(-STDERR_MAX)

@@ -2,12 +2,11 @@ import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { after, before, describe, test } from 'node:test'
 import { promisify } from 'node:util'
-import { readConfig } from '../../src/config.ts'
-import { openKafkaLog } from '../../src/log/kafka-log.ts'
 import { makeMany } from '../events.ts'
 import { post, waitFor } from '../harness.ts'
 import { RetryingClient } from '../retrying-client.ts'
 import { type KafkaServer, startKafka } from './containers.ts'
+import { valuesInLog } from './log-content.ts'
 import { Supervised } from './supervised.ts'
 
 const EVENTS = 20_000
@@ -36,19 +35,7 @@ describe('RECEIVER_WORKERS', () => {
     assert.equal(receiver.crashes, 0)
     assert.equal((await childrenOf(receiver.pid)).filter((pid) => before.includes(pid)).length, WORKERS - 1)
 
-    const { log: choice } = readConfig({ RUNIFY_LOG: kafka.address })
-    assert.ok(choice.kind === 'kafka')
-    await using log = await openKafkaLog(choice)
-    const ids = new Set<string>()
-    for (const topic of ['runify.running_stats', 'runify.music_info']) {
-      for (const { partition, first, next } of await log.partitions(topic)) {
-        for (let from = first; from < next; ) {
-          const records = await log.read({ topic, partition, from, limit: 5000 })
-          for (const { value } of records) ids.add((JSON.parse(String(value)) as { event_id: string }).event_id)
-          from = (records.at(-1)?.offset ?? next) + 1
-        }
-      }
-    }
+    const ids = await valuesInLog(kafka.address, 'event_id')
     assert.deepEqual(
       client.sent().filter(({ event_id }) => !ids.has(event_id as string)),
       [],

@@ -25,6 +25,7 @@ export async function createReceiver({
     description: 'Takes runs and songs, one or many at a time, and keeps each of them before it says so.',
     config,
     telemetry,
+    manyClients: true,
     checkReady: () => log.checkReady(),
   })
   const intake = new Intake(log, sources)

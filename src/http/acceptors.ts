@@ -1,0 +1,59 @@
+import cluster from 'node:cluster'
+import { once } from 'node:events'
+import { createServer, type ListenOptions, type Server, type Socket } from 'node:net'
+
+/** How many sockets listen on one port. With 128, a tenth of 6,000 clients that came at once waited for over a second. */
+const ACCEPTORS = 512
+
+/**
+ * More sockets that listen where a server does, whose connections it is given. libuv accepts one connection of a
+ * listening socket in a turn of the event loop (since 1.45). Under load a turn serves a thousand requests and takes 50
+ * ms, and who connects then would wait for seconds. The kernel shares the connections out between the sockets.
+ */
+export class Acceptors implements AsyncDisposable {
+  readonly #accept: (socket: Socket) => void
+  readonly #servers: Server[] = []
+
+  constructor(accept: (socket: Socket) => void) {
+    this.#accept = accept
+  }
+
+  /** Where the kernel does it. The workers of a cluster are given their connections by the first process. */
+  static get possible(): boolean {
+    return process.platform === 'linux' && !cluster.isWorker
+  }
+
+  /** Once the server itself listens, with `reusePort`. */
+  async listen(at: ListenOptions): Promise<void> {
+    for (let n = 1; n < ACCEPTORS; n++) {
+      // As the servers of node:http are made.
+      const server = createServer({ allowHalfOpen: true, noDelay: true }, this.#accept)
+      this.#servers.push(server)
+      await listen(server, { ...at, reusePort: true })
+    }
+  }
+
+  /** Resolves when the last of their connections is closed. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    const closed = this.#servers.map((server) => new Promise((resolve) => server.close(resolve)))
+    await Promise.all(closed)
+  }
+}
+
+/**
+ * Resolves to the port, which is another one where 0 is asked for; rejects when something else listens there: with
+ * `reusePort`, two Runifys would share the port without a word.
+ */
+export async function findPort(at: { host: string; port: number }): Promise<number> {
+  const probe = createServer()
+  await listen(probe, at)
+  const { port } = probe.address() as { port: number }
+  await once(probe.close(), 'close')
+  return port
+}
+
+async function listen(server: Server, at: ListenOptions): Promise<void> {
+  const listening = once(server, 'listening')
+  server.listen(at)
+  await listening
+}
