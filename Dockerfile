@@ -15,9 +15,12 @@ COPY --from=packages /app/node_modules ./node_modules
 COPY package.json LICENSE ./
 COPY scripts/balancer.ts scripts/ready.sh scripts/fill-compile-cache.ts ./scripts/
 COPY src ./src
-RUN node scripts/fill-compile-cache.ts
-ENV NODE_ENV=production RUNIFY_HOST=0.0.0.0 RUNIFY_DATA_DIR=/data
+RUN mkdir node_modules/.cache && chown node:node node_modules/.cache
+ENV NODE_ENV=production
 USER node
+# Node reads only what the same user has written.
+RUN node scripts/fill-compile-cache.ts
+ENV RUNIFY_HOST=0.0.0.0 RUNIFY_DATA_DIR=/data
 EXPOSE 8080 8090 8100 8110
 # Node itself is process 1 and gets the SIGTERM. The bounds of its heap are those of `npm start`.
 ENTRYPOINT ["node", "--import=./src/compile-cache.js", "--v8-pool-size=1", "--max-semi-space-size=4", "--max-old-space-size=96", "src/main.ts"]
