@@ -267,7 +267,7 @@ describe('AppendQueue', () => {
   })
 
   test('has one append at a time try a log that failed, and refuses the others at once, until it answers', async () => {
-    const { queue, writes, begun, occupy } = startQueue()
+    const { queue, writes, begun, occupy } = startQueue({ stalledMs: 0 })
     const { first, write } = await occupy()
     const away = new Failure('log_unavailable', 'no broker answers', { retryable: true })
     write.fail(away)
@@ -290,7 +290,7 @@ describe('AppendQueue', () => {
   })
 
   test('refuses at once while a write is late, and takes all again when it ends', async () => {
-    const { queue, begun, occupy } = startQueue({ deadlineMs: 30 })
+    const { queue, begun, occupy } = startQueue({ deadlineMs: 30, stalledMs: 0 })
     const { first, write } = await occupy()
     await assert.rejects(first, overloaded)
     assert.equal(await stateOf(queue.append([record('b')])), 'rejected')
@@ -303,8 +303,21 @@ describe('AppendQueue', () => {
     await Promise.all(together)
   })
 
-  test('does not take a record that can never be written for a log that is away', async () => {
+  test('lets appends wait for a log that has only just failed', async () => {
     const { queue, begun, occupy } = startQueue()
+    const { first, write } = await occupy()
+    const away = new Failure('log_unavailable', 'no broker answers', { retryable: true })
+    write.fail(away)
+    await assert.rejects(first, away)
+    const together = [queue.append([record('b')]), queue.append([record('c')])]
+    const next = await begun(1)
+    assert.equal(next.names, 'b,c')
+    next.finish()
+    await Promise.all(together)
+  })
+
+  test('does not take a record that can never be written for a log that is away', async () => {
+    const { queue, begun, occupy } = startQueue({ stalledMs: 0 })
     const { first, write } = await occupy()
     write.fail(new Failure('log_unavailable', 'too large', { retryable: false }))
     await assert.rejects(first, /too large/)

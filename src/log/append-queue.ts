@@ -6,6 +6,8 @@ export type AppendLimits = {
   pendingBytesMax: number
   /** How long an append may take before its caller is told that the log is too slow, milliseconds. */
   deadlineMs: number
+  /** How long the log may have taken nothing before appends are refused at once, milliseconds. */
+  stalledMs: number
   /** What one write takes at most. */
   batchRecordsMax: number
   batchBytesMax: number
@@ -14,6 +16,8 @@ export type AppendLimits = {
 export const DEFAULT_APPEND_LIMITS: AppendLimits = {
   pendingBytesMax: 32 * 1024 * 1024,
   deadlineMs: 1800,
+  // A broker that is killed has its successor by then: until then, to wait is the shorter way.
+  stalledMs: 10_000,
   batchRecordsMax: 10_000,
   batchBytesMax: 4 * 1024 * 1024,
 }
@@ -39,10 +43,10 @@ export class AppendQueue {
   #underWay: Waiting[] = []
   #writeStarted = 0
   /**
-   * Why the last write failed, or that it is late. Until one succeeds, one append at a time tries the log and the others
-   * are refused at once: they would only wait for the same answer, and hold memory meanwhile.
+   * Why the last write failed, or that it is late, and since when none has succeeded. After some time of that, one append
+   * at a time tries the log and the others are refused at once: they would only wait for the same answer.
    */
-  #stalled: Failure | undefined
+  #failing: { since: number; failure: Failure } | undefined
   #pendingBytes = 0
   #deadline: NodeJS.Timeout | undefined
   #soon: NodeJS.Immediate | undefined
@@ -54,8 +58,9 @@ export class AppendQueue {
   }
 
   append(records: readonly NewRecord[]): Promise<void> {
-    if (this.#stalled !== undefined && this.#underWay.length + this.#waiting.length > 0) {
-      return Promise.reject(this.#stalled)
+    if (this.#failing !== undefined && this.#underWay.length + this.#waiting.length > 0) {
+      const { since, failure } = this.#failing
+      if (performance.now() - since >= this.#limits.stalledMs) return Promise.reject(failure)
     }
     let bytes = 0
     for (const record of records) bytes += record.value.byteLength + RECORD_OVERHEAD_BYTES
@@ -94,11 +99,11 @@ export class AppendQueue {
     this.#writeStarted = performance.now()
     this.#write(records).then(
       () => {
-        this.#stalled = undefined
+        this.#failing = undefined
         this.#settle((waiting) => waiting.resolve())
       },
       (error) => {
-        if (error instanceof Failure && error.retryable) this.#stalled = error
+        if (error instanceof Failure && error.retryable) this.#fail(error)
         this.#settle((waiting) => waiting.reject(error))
       },
     )
@@ -113,6 +118,10 @@ export class AppendQueue {
       this.#pendingBytes -= waiting.bytes
       if (!waiting.expired) answer(waiting)
     }
+  }
+
+  #fail(failure: Failure): void {
+    this.#failing = { since: this.#failing?.since ?? this.#writeStarted, failure }
   }
 
   #becomeIdle(): void {
@@ -152,7 +161,7 @@ export class AppendQueue {
     this.#deadline = undefined
     const oldest = performance.now() - this.#limits.deadlineMs
     const late = new Failure('log_overloaded', 'the log did not answer in time', { retryable: true })
-    if (this.#underWay.length > 0 && this.#writeStarted <= oldest) this.#stalled ??= late
+    if (this.#underWay.length > 0 && this.#writeStarted <= oldest) this.#fail(late)
     for (const waiting of this.#underWay) {
       if (waiting.since > oldest || waiting.expired) continue
       waiting.expired = true
