@@ -2,7 +2,7 @@ import cluster from 'node:cluster'
 import { once } from 'node:events'
 import { readConfig, readServices } from './config.ts'
 import { StartError } from './errors.ts'
-import { runWorkers, wantsWorkers } from './receiver-workers.ts'
+import { runWorkers, sayStarted, wantsWorkers } from './receiver-workers.ts'
 import { startSystem } from './system.ts'
 
 /** `node src/main.ts [service…]`: starts the services, waits for SIGTERM or Ctrl-C, and closes what it opened. */
@@ -14,10 +14,11 @@ async function main(): Promise<void> {
   const config = readConfig()
   const services = readServices(process.argv.slice(2))
   if (wantsWorkers(config, services)) {
-    if (!(await runWorkers(config.receiverWorkers, signalled.signal))) process.exitCode = 1
+    if (!(await runWorkers(config, signalled.signal))) process.exitCode = 1
     return
   }
   await using system = await startSystem(config, services)
+  sayStarted()
   if (!signalled.signal.aborted) await Promise.race([once(signalled.signal, 'abort'), system.died])
 }
 

@@ -2,13 +2,14 @@ import cluster, { type Worker } from 'node:cluster'
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { AggregatorRegistry } from 'prom-client'
-import type { Config, ServiceName } from './config.ts'
+import { type Config, PORT_VARIABLES, type ServiceName } from './config.ts'
 import { StartError } from './errors.ts'
+import { findPort } from './http/acceptors.ts'
 import type { MetricsMessage } from './telemetry.ts'
 
 /**
- * Several processes that take requests on one port, for machines with more cores than one Receiver uses. This process
- * only hands the connections round (`node:cluster`) and starts again what dies.
+ * Several processes that take requests on one port, for machines with more cores than one Receiver uses. The kernel shares
+ * the connections out between them; this process only starts again what dies.
  */
 
 /** Between the end of a worker and the start of the next in its place. */
@@ -22,24 +23,42 @@ export function wantsWorkers({ receiverWorkers, log }: Config, services: readonl
 }
 
 /** Runs the workers until the signal aborts, and resolves when all have ended. False when none could be started. */
-export async function runWorkers(count: number, signal: AbortSignal): Promise<boolean> {
+export async function runWorkers(config: Config, signal: AbortSignal): Promise<boolean> {
+  const { host, receiverWorkers: count } = config
+  const port = await findPort({ host, port: config.ports.receiver }).catch((cause: unknown) => {
+    throw new StartError(`RECEIVER_PORT: cannot listen on ${host}:${config.ports.receiver}: ${cause}`, { cause })
+  })
+  // Where 0 was asked for, all of them need the same.
+  const environment = { [PORT_VARIABLES.receiver]: String(port) }
   answerMetrics()
   // The first alone: what keeps one from starting keeps all, and is to be said once.
-  const first = cluster.fork()
-  const listening = once(first, 'listening').then(() => true)
+  const first = cluster.fork(environment)
+  const listening = started(first).then(() => true)
   const ended = once(first, 'exit').then(() => false)
   const stopFirst = () => first.process.kill('SIGTERM')
   signal.addEventListener('abort', stopFirst)
-  const started = await Promise.race([listening, ended])
+  const isStarted = await Promise.race([listening, ended])
   signal.removeEventListener('abort', stopFirst)
-  if (!started) return signal.aborted
-  const others = Array.from({ length: count - 1 }, () => keepRunning(cluster.fork(), signal))
-  await Promise.all([keepRunning(first, signal), ...others])
+  if (!isStarted) return signal.aborted
+  const others = Array.from({ length: count - 1 }, () => keepRunning(cluster.fork(environment), environment, signal))
+  await Promise.all([keepRunning(first, environment, signal), ...others])
   return true
 }
 
-async function keepRunning(first: Worker, signal: AbortSignal): Promise<void> {
-  for (let worker = first; ; worker = cluster.fork()) {
+/** Says to the process that started this worker that it takes requests. */
+export function sayStarted(): void {
+  cluster.worker?.send({ type: 'runify:started' })
+}
+
+async function started(worker: Worker): Promise<void> {
+  for (;;) {
+    const [{ type }] = (await once(worker, 'message')) as [{ type: string }]
+    if (type === 'runify:started') return
+  }
+}
+
+async function keepRunning(first: Worker, environment: Record<string, string>, signal: AbortSignal): Promise<void> {
+  for (let worker = first; ; worker = cluster.fork(environment)) {
     const stop = () => worker.process.kill('SIGTERM')
     signal.addEventListener('abort', stop)
     if (signal.aborted) stop()

@@ -1,9 +1,14 @@
-import cluster from 'node:cluster'
 import { once } from 'node:events'
 import { createServer, type ListenOptions, type Server, type Socket } from 'node:net'
 
 /** How many sockets listen on one port. With 128, a tenth of 6,000 clients that came at once waited for over a second. */
 const ACCEPTORS = 512
+
+/**
+ * Several sockets may have the port, also those of several workers: without `exclusive`, the process that started them
+ * would accept for them, and what it hands to a worker that dies just then never gets an answer.
+ */
+export const SHARED = { reusePort: true, exclusive: true }
 
 /**
  * More sockets that listen where a server does, whose connections it is given. libuv accepts one connection of a
@@ -18,18 +23,16 @@ export class Acceptors implements AsyncDisposable {
     this.#accept = accept
   }
 
-  /** Where the kernel does it. The workers of a cluster are given their connections by the first process. */
-  static get possible(): boolean {
-    return process.platform === 'linux' && !cluster.isWorker
-  }
+  /** Where the kernel does it. */
+  static readonly possible = process.platform === 'linux'
 
-  /** Once the server itself listens, with `reusePort`. */
+  /** Once the server itself listens, with `SHARED`. */
   async listen(at: ListenOptions): Promise<void> {
     for (let n = 1; n < ACCEPTORS; n++) {
       // As the servers of node:http are made.
       const server = createServer({ allowHalfOpen: true, noDelay: true }, this.#accept)
       this.#servers.push(server)
-      await listen(server, { ...at, reusePort: true })
+      await listen(server, { ...at, ...SHARED })
     }
   }
 

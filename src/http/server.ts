@@ -1,3 +1,4 @@
+import cluster from 'node:cluster'
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import { Readable } from 'node:stream'
@@ -14,7 +15,7 @@ import {
 import type { ApiKey, Config } from '../config.ts'
 import { isFailure, StartError } from '../errors.ts'
 import type { Telemetry } from '../telemetry.ts'
-import { Acceptors, findPort } from './acceptors.ts'
+import { Acceptors, findPort, SHARED } from './acceptors.ts'
 import { checkKey } from './api-keys.ts'
 import { DISCARD_MS_MAX, discardBody } from './body.ts'
 import { type Parameter, type Parameters, type ParameterValues, parameterSchema, readParameters } from './parameter.ts'
@@ -210,9 +211,10 @@ export class HttpServer implements AsyncDisposable {
       await this.app.listen(at)
       return
     }
-    const port = await findPort(at)
+    // Of workers, the process that started them has looked whether the port is free.
+    const port = cluster.isWorker ? at.port : await findPort(at)
     // Fastify hands all of it to node:net, and its types lack this one.
-    await this.app.listen({ ...at, port, reusePort: true } as FastifyListenOptions)
+    await this.app.listen({ ...at, port, ...SHARED } as FastifyListenOptions)
     await this.#acceptors.listen({ ...at, port })
   }
 
