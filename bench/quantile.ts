@@ -1,7 +1,8 @@
+import { quantile as quantileOfSorted } from '../tests/open-loop.ts'
+
 /** The value that `share` of all do not exceed. */
 export function quantile(values: readonly number[], share: number): number {
-  const sorted = [...values].sort((a, b) => a - b)
-  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] as number
+  return quantileOfSorted(Float64Array.from(values).sort(), share)
 }
 
 export function median(values: readonly number[]): number {

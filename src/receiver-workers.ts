@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { AggregatorRegistry } from 'prom-client'
 import { type Config, PORT_VARIABLES, type ServiceName } from './config.ts'
 import { StartError } from './errors.ts'
-import { findPort } from './http/acceptors.ts'
+import { findPort, listenError } from './http/acceptors.ts'
 import type { MetricsMessage } from './telemetry.ts'
 
 /**
@@ -25,8 +25,9 @@ export function wantsWorkers({ receiverWorkers, log }: Config, services: readonl
 /** Runs the workers until the signal aborts, and resolves when all have ended. False when none could be started. */
 export async function runWorkers(config: Config, signal: AbortSignal): Promise<boolean> {
   const { host, receiverWorkers: count } = config
-  const port = await findPort({ host, port: config.ports.receiver }).catch((cause: unknown) => {
-    throw new StartError(`RECEIVER_PORT: cannot listen on ${host}:${config.ports.receiver}: ${cause}`, { cause })
+  const at = { host, port: config.ports.receiver }
+  const port = await findPort(at).catch((cause: unknown) => {
+    throw listenError(cause, at, PORT_VARIABLES.receiver)
   })
   // Where 0 was asked for, all of them need the same.
   const environment = { [PORT_VARIABLES.receiver]: String(port) }
@@ -50,11 +51,13 @@ export function sayStarted(): void {
   cluster.worker?.send({ type: 'runify:started' })
 }
 
-async function started(worker: Worker): Promise<void> {
-  for (;;) {
-    const [{ type }] = (await once(worker, 'message')) as [{ type: string }]
-    if (type === 'runify:started') return
-  }
+/** Not `once` of node:events: of two messages that come together it would see the first only. */
+function started(worker: Worker): Promise<void> {
+  return new Promise((resolve) => {
+    worker.on('message', ({ type }: { type: string }) => {
+      if (type === 'runify:started') resolve()
+    })
+  })
 }
 
 async function keepRunning(first: Worker, environment: Record<string, string>, signal: AbortSignal): Promise<void> {

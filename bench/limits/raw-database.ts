@@ -25,6 +25,27 @@ export function selectChanges(columns: readonly string[]): string {
 
 export const SELECT_PARTITIONS = 'SELECT DISTINCT log_partition FROM running_stats'
 
+type Change = { log_offset: number }
+
+/** Reads all changes of the partitions, so many rows at a time; how many a second. */
+export async function rateOfChanges(
+  partitions: readonly number[],
+  read: (partition: number, from: number) => Promise<readonly Change[]> | readonly Change[],
+  limit: number,
+): Promise<number> {
+  const started = performance.now()
+  let rows = 0
+  for (const partition of partitions) {
+    for (let from = 0; ; ) {
+      const found = await read(partition, from)
+      rows += found.length
+      if (found.length < limit) break
+      from = (found.at(-1)?.log_offset ?? 0) + 1
+    }
+  }
+  return (rows / (performance.now() - started)) * 1000
+}
+
 /** A row for `writeAndFind`, in the order of the table's columns. */
 export function newRow(offset: number): (number | null | Uint8Array)[] {
   const [traceId, userId] = [crypto.getRandomValues(Buffer.alloc(16)), crypto.getRandomValues(Buffer.alloc(16))]

@@ -2,7 +2,15 @@ import { createPool, type Pool, type RowDataPacket } from 'mysql2/promise'
 import { readMysqlAddress } from '../../src/addresses.ts'
 import { columnsOf } from '../../src/store/columns.ts'
 import type { MysqlServer } from '../../tests/servers/containers.ts'
-import { newRow, type PageEnd, type RawDatabase, SELECT_PARTITIONS, selectChanges, selectPage } from './raw-database.ts'
+import {
+  newRow,
+  type PageEnd,
+  type RawDatabase,
+  rateOfChanges,
+  SELECT_PARTITIONS,
+  selectChanges,
+  selectPage,
+} from './raw-database.ts'
 
 const TABLE = 'running_stats'
 const COLUMNS = columnsOf(TABLE)
@@ -29,18 +37,11 @@ export async function openRawMysql(mysql: MysqlServer): Promise<RawDatabase> {
       return { rows: found.length, end: found.at(-1) as PageEnd | undefined }
     },
     changesRate: async (limit) => {
-      const partitions = await query(SELECT_PARTITIONS)
-      const started = performance.now()
-      let rows = 0
-      for (const { log_partition } of partitions) {
-        for (let from = 0; ; ) {
-          const found = await query(selectChanges(COLUMNS), [log_partition, from, limit])
-          rows += found.length
-          if (found.length < limit) break
-          from = (found.at(-1)?.log_offset ?? 0) + 1
-        }
-      }
-      return (rows / (performance.now() - started)) * 1000
+      const partitions = (await query(SELECT_PARTITIONS)).map((row) => row.log_partition as number)
+      const sql = selectChanges(COLUMNS)
+      const read = async (partition: number, from: number) =>
+        (await query(sql, [partition, from, limit])) as { log_offset: number }[]
+      return rateOfChanges(partitions, read, limit)
     },
     writeAndFind: async () => {
       const row = newRow(offset++)

@@ -3,7 +3,15 @@ import { join } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
 import { columnsOf } from '../../src/store/columns.ts'
 import { openSqlite } from '../../src/store/sqlite-database.ts'
-import { newRow, type PageEnd, type RawDatabase, SELECT_PARTITIONS, selectChanges, selectPage } from './raw-database.ts'
+import {
+  newRow,
+  type PageEnd,
+  type RawDatabase,
+  rateOfChanges,
+  SELECT_PARTITIONS,
+  selectChanges,
+  selectPage,
+} from './raw-database.ts'
 
 const TABLE = 'running_stats'
 const COLUMNS = columnsOf(TABLE)
@@ -40,18 +48,9 @@ export function openRawSqlite(dir: string): RawDatabase {
       const found = after === undefined ? first.all(time, limit) : behind.all(time, time, after.trace_id, limit)
       return { rows: found.length, end: found.at(-1) as PageEnd | undefined }
     },
-    changesRate: async (limit) => {
-      const started = performance.now()
-      let rows = 0
-      for (const partition of partitions()) {
-        for (let from = 0; ; ) {
-          const found = changes.all(partition, from, limit) as { log_offset: number }[]
-          rows += found.length
-          if (found.length < limit) break
-          from = (found.at(-1)?.log_offset ?? 0) + 1
-        }
-      }
-      return (rows / (performance.now() - started)) * 1000
+    changesRate: (limit) => {
+      const read = (partition: number, from: number) => changes.all(partition, from, limit) as { log_offset: number }[]
+      return rateOfChanges(partitions(), read, limit)
     },
     writeAndFind: async () => {
       const row = newRow(offset++)

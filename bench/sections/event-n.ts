@@ -1,11 +1,10 @@
 import { startBareAnswer } from '../limits/bare-process.ts'
-import { closedLoop, gets, getText, timesOf } from '../load/http-load.ts'
-import { median, quantile } from '../quantile.ts'
+import { gets, getText, timesOf } from '../load/http-load.ts'
+import { quantile } from '../quantile.ts'
 import type { Row } from '../report/results.ts'
 import type { Section } from '../section.ts'
+import { askInTurns, READERS } from './answers.ts'
 
-const ROUNDS = 3
-const READERS = 8
 const INDEXES = 1000
 const ASKED = 100
 
@@ -39,22 +38,8 @@ export const EVENT_N: Section = {
     }
     const random = gets(Array.from({ length: INDEXES }, () => pathOf(Math.floor(Math.random() * options.events))))
     const loop = { connections: READERS, seconds: options.seconds }
-    const turns: { limit: number; runify: number }[] = []
-    for (let round = 0; round <= ROUNDS; round++) {
-      const { rate: limit } = await closedLoop(bare.address, random, loop)
-      const { rate: runify } = await closedLoop(addresses.analyzer, random, loop)
-      // The first round warms both up.
-      if (round > 0) turns.push({ limit, runify })
-    }
-    rows.push(
-      { name: 'bare server, the same bytes', value: median(turns.map(({ limit }) => limit)), unit: 'requests/s' },
-      {
-        name: 'random events',
-        value: median(turns.map(({ runify }) => runify)),
-        unit: 'requests/s',
-        ratio: median(turns.map(({ limit, runify }) => runify / limit)),
-      },
-    )
+    const asked = { name: 'random events', address: addresses.analyzer, requests: random }
+    rows.push(...(await askInTurns(asked, bare, loop)).rows)
     return rows
   },
 }

@@ -1,12 +1,10 @@
 import { startBareAnswer } from '../limits/bare-process.ts'
 import { eventBodies } from '../load/event-bodies.ts'
-import { closedLoop, gets, getText, type Loop } from '../load/http-load.ts'
-import { median } from '../quantile.ts'
+import { gets, getText, type Loop } from '../load/http-load.ts'
 import type { Row } from '../report/results.ts'
 import type { Section } from '../section.ts'
+import { askInTurns, READERS } from './answers.ts'
 
-const ROUNDS = 3
-const READERS = 8
 /** As Processing asks for them where nothing else is set: 1,000 changes embedded, 5,000 on MySQL. */
 const CHANGES = { embedded: 1000, servers: 5000 }
 
@@ -39,26 +37,10 @@ export const STATISTICS: Section = {
   },
 }
 
-/** An answer's rate beside that of a bare server with the same bytes, in turns. */
 async function askingRows(name: string, url: string, loop: Loop): Promise<Row[]> {
   const { origin, pathname, search } = new URL(url)
   await using bare = await startBareAnswer(await getText(url))
   const requests = gets([`${pathname}${search}`])
-  const turns: { limit: number; runify: number; p99: number }[] = []
-  for (let round = 0; round <= ROUNDS; round++) {
-    const limit = await closedLoop(bare.address, requests, loop)
-    const { rate, p99 } = await closedLoop(origin, requests, loop)
-    // The first round warms both up.
-    if (round > 0) turns.push({ limit: limit.rate, runify: rate, p99 })
-  }
-  return [
-    { name: 'bare server, the same bytes', value: median(turns.map(({ limit }) => limit)), unit: 'requests/s' },
-    {
-      name,
-      value: median(turns.map(({ runify }) => runify)),
-      unit: 'requests/s',
-      ratio: median(turns.map(({ limit, runify }) => runify / limit)),
-    },
-    { name: `${name}, p99`, value: median(turns.map(({ p99 }) => p99)), unit: 'ms' },
-  ]
+  const { rows, p99 } = await askInTurns({ name, address: origin, requests }, bare, loop)
+  return [...rows, { name: `${name}, p99`, value: p99, unit: 'ms' }]
 }

@@ -1,5 +1,9 @@
 import { once } from 'node:events'
 import { createServer, type ListenOptions, type Server, type Socket } from 'node:net'
+import { StartError } from '../errors.ts'
+
+/** What `listen` fails with when it is the address that is wrong, not the port. */
+const HOST_ERRORS = ['EADDRNOTAVAIL', 'EAFNOSUPPORT', 'EINVAL', 'ENOTFOUND', 'EAI_AGAIN']
 
 /** How many sockets listen on one port. With 128, a tenth of 6,000 clients that came at once waited for over a second. */
 const ACCEPTORS = 512
@@ -53,6 +57,14 @@ export async function findPort(at: { host: string; port: number }): Promise<numb
   const { port } = probe.address() as { port: number }
   await once(probe.close(), 'close')
   return port
+}
+
+/** Why a port could not be had, named by the variable that a person must change. */
+export function listenError(cause: unknown, at: { host: string; port: number }, portVariable: string): StartError {
+  const { code } = cause as { code?: string }
+  const why = code === 'EADDRINUSE' ? 'something else listens there' : String(cause)
+  const named = HOST_ERRORS.includes(code ?? '') ? 'RUNIFY_HOST' : portVariable
+  return new StartError(`${named}: cannot listen on ${at.host}:${at.port}: ${why}`, { cause })
 }
 
 async function listen(server: Server, at: ListenOptions): Promise<void> {

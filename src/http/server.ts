@@ -13,9 +13,9 @@ import {
   fastify,
 } from 'fastify'
 import type { ApiKey, Config } from '../config.ts'
-import { isFailure, StartError } from '../errors.ts'
+import { isFailure } from '../errors.ts'
 import type { Telemetry } from '../telemetry.ts'
-import { Acceptors, findPort, SHARED } from './acceptors.ts'
+import { Acceptors, findPort, listenError, SHARED } from './acceptors.ts'
 import { checkKey } from './api-keys.ts'
 import { DISCARD_MS_MAX, discardBody } from './body.ts'
 import { type Parameter, type Parameters, type ParameterValues, parameterSchema, readParameters } from './parameter.ts'
@@ -56,8 +56,6 @@ const JSON_TYPE = 'application/json'
 const PROBLEM_TYPE = 'application/problem+json; charset=utf-8'
 /** SIGTERM must end within 10 s, the closing of log and store included: what is still being answered after this is cut off. */
 const CLOSE_DEADLINE_MS = 5000
-/** What `listen` fails with when it is the address that is wrong, not the port. */
-const HOST_ERRORS = ['EADDRNOTAVAIL', 'EAFNOSUPPORT', 'EINVAL', 'ENOTFOUND', 'EAI_AGAIN']
 /** What the API page may load: this host only. The page's own standard asks for HTTPS, which nothing here speaks. */
 const DOCS_POLICY =
   "default-src 'self'; base-uri 'self'; font-src 'self' data:; frame-ancestors 'self'; img-src 'self' data:; " +
@@ -169,10 +167,7 @@ export class HttpServer implements AsyncDisposable {
     try {
       await this.#listen({ host, port, backlog: BACKLOG })
     } catch (cause) {
-      const { code } = cause as { code?: string }
-      const why = code === 'EADDRINUSE' ? 'something else listens there' : String(cause)
-      const named = HOST_ERRORS.includes(code ?? '') ? 'RUNIFY_HOST' : variable
-      throw new StartError(`${named}: cannot listen on ${host}:${port}: ${why}`, { cause })
+      throw listenError(cause, { host, port }, variable)
     }
     const address = this.app.server.address()
     const bound = typeof address === 'object' && address !== null ? address.port : port
@@ -232,12 +227,13 @@ export class HttpServer implements AsyncDisposable {
     server.on('request', (request: IncomingMessage, response: ServerResponse) => {
       const route = request.method === 'POST' ? this.#posts.get(request.url as string) : undefined
       if (route === undefined) toFastify(request, response)
-      else if (this.#isBusy() && isSmall(request)) this.#answerBusy(request, response)
+      else if (this.#begunTooMany() && isSmall(request)) this.#answerBusy(request, response)
       else void this.#servePost(request.url as string, route, request, response)
     })
   }
 
-  #isBusy(): boolean {
+  /** Counts this request, which must be asked of each once. */
+  #begunTooMany(): boolean {
     if (this.#postsInTurn === 0) setImmediate(() => (this.#postsInTurn = 0))
     this.#postsInTurn++
     return this.#postsInTurn > REQUESTS_IN_TURN_MAX || this.#postsUnderWay >= this.#options.config.requestsMax

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { readFileSync } from 'node:fs'
 import { after, before, describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
+import { peakMb } from '../../bench/machine.ts'
 import { makeMany } from '../events.ts'
 import { type Json, post } from '../harness.ts'
 import { type OpenLoopAnswers, quantile } from '../open-loop.ts'
@@ -47,7 +47,7 @@ describe('A Receiver under overload', () => {
     })
     const recoveredMs = await recovery(receiver.address)
     console.log(
-      `${Math.round(rate)} requests/s: ${tell(answers)}; recovered after ${recoveredMs} ms; ${peakMb(receiver)} MiB`,
+      `${Math.round(rate)} requests/s: ${tell(answers)}; recovered after ${recoveredMs} ms; ${peakMb(receiver.pid)} MiB`,
     )
     checkAnswers(answers, receiver)
     assert.ok((answers.latencies.get(201)?.length ?? 0) > 0.05 * rate * 15, 'it goes on working')
@@ -69,7 +69,7 @@ describe('A Receiver under overload', () => {
     const recoveredMs = await recovery(receiver.address)
     const answers = await sending
     console.log(
-      `stalled for ${STALL_MS} ms: ${tell(answers)}; recovered after ${recoveredMs} ms; ${peakMb(receiver)} MiB`,
+      `stalled for ${STALL_MS} ms: ${tell(answers)}; recovered after ${recoveredMs} ms; ${peakMb(receiver.pid)} MiB`,
     )
     checkAnswers(answers, receiver)
     const refused = answers.latencies.get(503)
@@ -90,7 +90,7 @@ describe('A Receiver under overload', () => {
     const beside = Math.max(...rates)
     console.log(`${Math.round(without)} requests/s without, ${rates.map(Math.round)} beside ${slow.count} slow clients`)
     assert.ok(beside > 0.7 * without, `${beside} of ${without} requests/s`)
-    assert.ok(peakMb(receiver) <= MEMORY_MB_MAX, `${peakMb(receiver)} MiB`)
+    assert.ok(peakMb(receiver.pid) <= MEMORY_MB_MAX, `${peakMb(receiver.pid)} MiB`)
     // A body that stands still is given up after 10 s, with an answer.
     assert.equal(await slow.answerOfHalfSent(), 408)
     assert.equal(receiver.crashes, 0)
@@ -139,7 +139,7 @@ function checkAnswers(answers: OpenLoopAnswers, receiver: Supervised): void {
   assert.equal(broken, 0)
   assert.ok(quantile(latencies.get(201), 0.99) <= ANSWER_MS_MAX, tell(answers))
   assert.ok(quantile(latencies.get(503), 0.99) <= ANSWER_MS_MAX, tell(answers))
-  assert.ok(peakMb(receiver) <= MEMORY_MB_MAX, `${peakMb(receiver)} MiB`)
+  assert.ok(peakMb(receiver.pid) <= MEMORY_MB_MAX, `${peakMb(receiver.pid)} MiB`)
   assert.equal(receiver.crashes, 0, receiver.stderr())
 }
 
@@ -154,10 +154,4 @@ function tell({ latencies, broken }: OpenLoopAnswers): string {
 /** All threads of a process run on one core only. */
 async function pin(pid: number, core: number): Promise<void> {
   await execute('taskset', ['--all-tasks', '--cpu-list', '--pid', String(core), String(pid)])
-}
-
-/** The most that it has held so far, in MiB. */
-function peakMb({ pid }: Supervised): number {
-  const [, kib] = /VmHWM:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? []
-  return Number(kib) / 1024
 }
