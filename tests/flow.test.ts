@@ -76,9 +76,9 @@ function checkFlow(events: () => FirstEvents): void {
       ['running_stats', sent.runs],
       ['music_info', sent.songs],
     ] as const) {
-      for (const { stored } of list) {
+      for (const [offset, { stored }] of list.entries()) {
         const { date_created, ...event } = await getJson(`${runify.addresses.storage}/events/${stored.trace_id}`)
-        assert.deepEqual(event, { type, ...stored })
+        assert.deepEqual(event, { type, ...stored, partition: 0, offset })
         assert.match(date_created as string, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/)
       }
     }

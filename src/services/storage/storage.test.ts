@@ -151,10 +151,13 @@ describe('Storage', () => {
   })
 
   describe('GET /events/{trace_id}', () => {
-    test('gives each event with its type', async () => {
+    test('gives each event with its type, and its place in the log', async () => {
       for (const event of [...ofType('running_stats').slice(0, 10), ...ofType('music_info').slice(0, 10)]) {
         const response = await get(`/events/${event.trace_id}`)
-        assert.deepEqual(await response.json(), { type: event.type, ...toWire(event) })
+        const { partition, offset, ...body } = (await response.json()) as Record<string, unknown>
+        assert.deepEqual(body, { type: event.type, ...toWire(event) })
+        // Each type was appended in its order, to one partition.
+        assert.deepEqual([partition, offset], [0, ofType(event.type).indexOf(event)])
       }
     })
 

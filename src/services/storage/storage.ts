@@ -74,14 +74,15 @@ function addRoutes(server: HttpServer, store: EventStore): void {
     },
   })
   server.get('/events/:trace_id', {
-    summary: 'One event by its id',
+    summary: 'One event by its id, and where the log has it',
     parameters: { trace_id: { kind: 'uuid', required: true, description: 'As the Receiver answered' } },
-    response: { oneOf: EVENT_TYPES.map((type) => storedSchema(type, { type: { const: type } })) },
+    response: { oneOf: EVENT_TYPES.map((type) => storedSchema(type, { type: { const: type }, ...PLACE })) },
     problems: ['not_found', 'store_unavailable'],
     handler: async ({ values }) => {
       const found = await store.event(values.trace_id)
       if (found === undefined) throw new HttpProblem('not_found', 'no event with this trace_id is stored')
-      return { type: found.event.type, ...toWire(found.event) }
+      const { event, partition, offset } = found
+      return { type: event.type, ...toWire(event), partition, offset }
     },
   })
   server.get('/changes', {
@@ -135,6 +136,11 @@ function toQuery(type: EventType, values: ParameterValues<typeof RANGE>): Omit<P
 function invalidPosition(): HttpProblem {
   const detail = 'must be a position as an answer of this path gave it in `next`'
   return new HttpProblem('invalid_parameter', `after ${detail}`, { errors: [{ pointer: '/after', detail }] })
+}
+
+const PLACE = {
+  partition: { type: 'integer', minimum: 0, description: "Of the type's topic in the log" },
+  offset: { type: 'integer', minimum: 0 },
 }
 
 const RANGE = {
