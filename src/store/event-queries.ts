@@ -1,8 +1,9 @@
-import type { Kysely, SelectQueryBuilder } from 'kysely'
+import { type CompiledQuery, type Kysely, type SelectQueryBuilder, sql } from 'kysely'
 import { CATALOGUE, EVENT_TYPES, type EventType, type RunifyEvent, typeOfTopic } from '../events/catalogue.ts'
 import { type Cursors, nextOf, type PartitionCursor, withMoved } from '../log/position.ts'
 import { type ColumnValue, columnsOf, fromRow, type StoredEvent, uuidToBytes } from './columns.ts'
-import type { ChangePage, PageQuery } from './event-store.ts'
+import type { ChangePage, PageQuery, TextPage } from './event-store.ts'
+import { eventText, type TextFormat, type TextRow, textColumns, textValue, uuidText } from './event-text.ts'
 
 type EventTable = {
   log_partition: number
@@ -40,22 +41,62 @@ export async function readCounts(db: Kysely<EventDatabase>): Promise<Record<Even
 }
 
 export async function readPage(db: Kysely<EventDatabase>, query: PageQuery): Promise<RunifyEvent[]> {
-  const { type, by, order, from, to, user_id, after, limit } = query
-  let select = selectEvents(db, type).orderBy(by, order).orderBy('trace_id', order).limit(limit)
-  if (user_id !== undefined) select = select.where('user_id', '=', uuidToBytes(user_id))
-  if (from !== undefined) select = select.where(by, '>=', from)
-  if (to !== undefined) select = select.where(by, '<', to)
-  if (after !== undefined) {
-    const { time } = after
-    const id = uuidToBytes(after.trace_id)
-    const [reached, passed] = order === 'asc' ? (['>=', '>'] as const) : (['<=', '<'] as const)
-    // Written so that both databases walk the index from `time` on; (a, b) > (x, y) would not do that in MySQL.
-    select = select
-      .where(by, reached, time)
-      .where((where) => where.or([where(by, passed, time), where('trace_id', passed, id)]))
-  }
-  const rows = await select.execute()
+  const { type, limit } = query
+  const run = (select: EventSelect) => select.execute()
+  const rows = await readInTurn(pageSelects(selectEvents(db, type), query), { limit, run })
   return rows.map((row) => fromRow(type, row).event)
+}
+
+/** Runs a query whose rows come as arrays. */
+export type ReadArrays = (query: CompiledQuery) => TextRow[] | Promise<TextRow[]>
+
+/** A page as text. One row more than the page has tells whether there is more. */
+export async function readTextPage(
+  db: Kysely<EventDatabase>,
+  query: PageQuery & { format: TextFormat },
+  readArrays: ReadArrays,
+): Promise<TextPage> {
+  const { type, by, format, limit } = query
+  const run = async (select: EventSelect) => readArrays(select.compile())
+  const rows = await readInTurn(textSelects(db, query), { limit: limit + 1, run })
+  const events = rows.slice(0, limit).map((row) => eventText(type, format, row))
+  if (rows.length <= limit) return { events, next: undefined }
+  const last = rows[limit - 1] as TextRow
+  const trace_id = uuidText(textValue(type, last, 'trace_id') as string)
+  return { events, next: { time: textValue(type, last, by) as number, trace_id } }
+}
+
+/** What a page of text is read by; each is to be a walk along an index, and nothing is to be sorted. */
+export function textSelects(db: Kysely<EventDatabase>, query: PageQuery): EventSelect[] {
+  return pageSelects(selectTexts(db, query.type), query)
+}
+
+/**
+ * The rows of a page in its order. Behind a place they come from two queries: first those of the same time, then those of
+ * later times. Each is one walk along an index, however many events share the time of the place; of one query with an
+ * `or`, or of (a, b) > (x, y), neither database makes that walk in every case.
+ */
+function pageSelects(select: EventSelect, query: PageQuery): EventSelect[] {
+  const { by, order, from, to, user_id, after } = query
+  let rest = select.orderBy(`event.${by}`, order).orderBy('event.trace_id', order)
+  if (user_id !== undefined) rest = rest.where('user_id', '=', uuidToBytes(user_id))
+  if (from !== undefined) rest = rest.where(by, '>=', from)
+  if (to !== undefined) rest = rest.where(by, '<', to)
+  if (after === undefined) return [rest]
+  const beyond = order === 'asc' ? '>' : '<'
+  const same = rest.where(by, '=', after.time).where('trace_id', beyond, uuidToBytes(after.trace_id))
+  return [same, rest.where(by, beyond, after.time)]
+}
+
+async function readInTurn<R>(
+  selects: readonly EventSelect[],
+  { limit, run }: { limit: number; run: (select: EventSelect) => Promise<R[]> },
+): Promise<R[]> {
+  const rows: R[] = []
+  for (const select of selects) {
+    if (rows.length < limit) for (const row of await run(select.limit(limit - rows.length))) rows.push(row)
+  }
+  return rows
 }
 
 export async function readEvent(db: Kysely<EventDatabase>, traceId: string): Promise<StoredEvent | undefined> {
@@ -116,6 +157,15 @@ type EventSelect = SelectQueryBuilder<Record<'event', EventTable>, 'event', Reco
 function selectEvents(db: Kysely<EventDatabase>, type: EventType): EventSelect {
   const columns = columnsOf(type) as unknown as (keyof EventTable)[]
   // Which table it is does not change the query's type: all have the columns that are named here.
+  return db.selectFrom(`${type} as event`).select(columns) as unknown as EventSelect
+}
+
+function selectTexts(db: Kysely<EventDatabase>, type: EventType): EventSelect {
+  const columns = textColumns(type).map(({ name, isUuid }) => {
+    const column = sql.ref(`event.${name}`)
+    // Not under the column's own name: an order by that name would be the order of the digits, which no index has.
+    return (isUuid ? sql<string>`lower(hex(${column}))` : sql<ColumnValue>`${column}`).as(`${name}_text`)
+  })
   return db.selectFrom(`${type} as event`).select(columns) as unknown as EventSelect
 }
 

@@ -2,11 +2,22 @@ import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import type { RunifyEvent } from '../events/catalogue.ts'
+import { fieldsOf, type RunifyEvent } from '../events/catalogue.ts'
+import { toWire } from '../events/codec.ts'
 import { anyEvent } from '../events/event.arbitrary.ts'
 import { type Cursors, nextOf } from '../log/position.ts'
 import type { StoreAdapter } from './event-store.contract.ts'
-import { batchOf, changesOf, inOrder, newPlay, newRun, newRuns, storedBy, topicOf } from './event-store.probe.ts'
+import {
+  batchOf,
+  changesOf,
+  eventsOf,
+  inOrder,
+  newPlay,
+  newRun,
+  newRuns,
+  storedBy,
+  topicOf,
+} from './event-store.probe.ts'
 import type { EventStore, PageQuery, StoreBatch } from './event-store.ts'
 
 /** The part of the contract that is about pages of a range and the feed of changes. */
@@ -99,6 +110,49 @@ export function pageContract({ open }: StoreAdapter): void {
       },
     )
     await fc.assert(property, { numRuns: 20 })
+  })
+
+  test('gives the same as text, and the place to go on from while there is more', async () => {
+    const users = [randomUUID(), randomUUID()]
+    const times = [-1, 0, 1_700_000_000_000]
+    const ours = { user_id: fc.constantFrom(...users), timestamp: fc.constantFrom(...times) }
+    const events = [
+      ...fc.sample(anyEvent('running_stats', ours), { numRuns: 30, seed: 1 }),
+      newRun({ distance: -0, duration: 1e-7, timestamp: 1, event_id: '"\\\n\u2028é𝄞, ' }),
+      newRun({ distance: 1e21, duration: 0.1, timestamp: 1 }),
+    ]
+    const plays = [newPlay({ song_name: ' \u0000\u001f"', artist: "a,b\r\n'" }), newPlay()]
+    await using place = await open()
+    await place.store.write(batchOf(events))
+    await place.store.write(batchOf(plays))
+    const query = { by: 'timestamp', order: 'asc', limit: 100 } as const
+    const playTexts = await place.store.textPage({ ...query, type: 'music_info', format: 'csv' })
+    assert.deepEqual(playTexts, { events: (await eventsOf(place.store, 'music_info')).map(csvOf), next: undefined })
+    for (const [by, order, user_id] of [
+      ['timestamp', 'asc', undefined],
+      ['date_created', 'desc', undefined],
+      ['timestamp', 'desc', users[0]],
+      ['date_created', 'asc', users[1]],
+    ] as const) {
+      const whole = await place.store.page({ type: 'running_stats', by, order, user_id, limit: 100 })
+      for (const limit of [1, 7, whole.length, whole.length + 1]) {
+        const texts: string[] = []
+        for (let after: PageQuery['after']; ; ) {
+          const query = { type: 'running_stats', by, order, user_id, after, limit } as const
+          const page = await place.store.textPage({ ...query, format: 'json' })
+          texts.push(...page.events)
+          const last = whole[texts.length - 1]
+          if (page.next === undefined) break
+          assert.deepEqual(page.next, last && { time: timeOf(last, query), trace_id: last.trace_id })
+          assert.equal(page.events.length, limit)
+          after = page.next
+        }
+        assert.deepEqual(
+          texts,
+          whole.map((event) => JSON.stringify(toWire(event))),
+        )
+      }
+    }
   })
 
   test('goes on behind a place where no event is, or none any more', async () => {
@@ -251,6 +305,16 @@ function naivePage(events: readonly RunifyEvent[], query: PageQuery): RunifyEven
   })
   found.sort((a, b) => timeOf(a, query) - timeOf(b, query) || (a.trace_id < b.trace_id ? -1 : 1))
   return query.order === 'asc' ? found : found.toReversed()
+}
+
+/** By the rules of RFC 4180, written another way than the store does. */
+function csvOf(event: RunifyEvent): string {
+  const wire = toWire(event)
+  const names = [...fieldsOf(event.type).map(([name]) => name), 'trace_id', 'date_created']
+  return names
+    .map((name) => String(wire[name] ?? ''))
+    .map((value) => (/[\n\r",]/.test(value) ? `"${value.split('"').join('""')}"` : value))
+    .join(',')
 }
 
 function timeOf(event: RunifyEvent, { by }: PageQuery): number {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { CATALOGUE, type EventType, type RunifyEvent } from '../events/catalogue.ts'
 import type { Cursors } from '../log/position.ts'
-import type { EventStore, StoreBatch, StoredEvent, WriteOutcome } from './event-store.ts'
+import type { EventStore, PageQuery, StoreBatch, StoredEvent, WriteOutcome } from './event-store.ts'
 
 /** What tests put into a store and ask of it. */
 
@@ -47,6 +47,21 @@ export function topicOf(type: EventType): string {
 /** What a store holds of a type, in the order of the page it is read by. */
 export async function eventsOf(store: EventStore, type: EventType): Promise<RunifyEvent[]> {
   return store.page({ type, by: 'timestamp', order: 'asc', limit: 10_000 })
+}
+
+/** A query of each form that a page can have. */
+export function everyKindOfPage(): PageQuery[] {
+  const time = Date.UTC(2024, 4, 1)
+  const each = <T, U>(list: readonly T[], of: readonly U[]) =>
+    list.flatMap((one) => of.map((other) => [one, other] as const))
+  const forms = each(
+    each(['timestamp', 'date_created'] as const, ['asc', 'desc'] as const),
+    each([undefined, randomUUID()], [undefined, { time, trace_id: randomUUID() }]),
+  )
+  return forms.flatMap(([[by, order], [user_id, after]]) => {
+    const query = { type: 'running_stats', by, order, user_id, after, limit: 1000 } as const
+    return [query, { ...query, from: time - 1000, to: time + 1000 }]
+  })
 }
 
 /** All that is behind `after`, page by page; checks what every page promises. */

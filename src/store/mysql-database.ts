@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Kysely, MysqlDialect, type MysqlPool } from 'kysely'
+import { type CompiledQuery, Kysely, MysqlDialect, type MysqlPool } from 'kysely'
 import { createPool, type Pool, type PoolConnection, type TypeCast } from 'mysql2'
 import { Failure, type FailureCode, isFailure } from '../errors.ts'
+import type { ColumnValue } from './columns.ts'
 import { mysqlErrorKind, mysqlErrorName } from './mysql-error.ts'
 import { MysqlSession } from './mysql-session.ts'
 
@@ -33,6 +34,9 @@ const TRIES_MAX = 6
 const TRYING_MS_MAX = 15_000
 const PAUSE_MS_MAX = 50
 
+/** Runs a query whose rows come as arrays, which costs less than objects do. */
+export type ReadArrays = <R extends readonly unknown[]>(query: CompiledQuery) => Promise<R[]>
+
 /** How a transaction ended well: with what it did, or without a trace. */
 export type Ending<T> = { keep: boolean; result: T }
 
@@ -63,8 +67,8 @@ export class MysqlDatabase<DB> implements AsyncDisposable {
   }
 
   /** Runs queries that change nothing, again when the connection was lost. */
-  read<T>(work: (db: Kysely<DB>) => Promise<T>): Promise<T> {
-    return this.#guard(() => this.#persist(() => work(this.#kysely)))
+  read<T>(work: (db: Kysely<DB>, readArrays: ReadArrays) => Promise<T>): Promise<T> {
+    return this.#guard(() => this.#persist(() => work(this.#kysely, (query) => this.#readArrays(query))))
   }
 
   /**
@@ -83,6 +87,15 @@ export class MysqlDatabase<DB> implements AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void> {
     this.#closing ??= this.#close()
     return this.#closing
+  }
+
+  async #readArrays<R extends readonly unknown[]>({ sql, parameters }: CompiledQuery): Promise<R[]> {
+    const session = await this.#acquire()
+    try {
+      return await session.query<R[]>(sql, parameters as ColumnValue[], { rowsAsArray: true })
+    } finally {
+      session.release()
+    }
   }
 
   async #transactOnce<T>(work: (session: MysqlSession) => Promise<Ending<T>>): Promise<T> {

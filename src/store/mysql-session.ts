@@ -39,7 +39,11 @@ export class MysqlSession {
   }
 
   /** Runs one statement. `parameters` are put in by the driver, escaped. */
-  query<T = Written>(sql: string, parameters: readonly ColumnValue[] = []): Promise<T> {
+  query<T = Written>(
+    sql: string,
+    parameters: readonly ColumnValue[] = [],
+    options: { rowsAsArray?: boolean } = {},
+  ): Promise<T> {
     return new Promise((resolve, reject) => {
       if (this.#broken !== undefined) return reject(this.#broken)
       // Not the driver's own timeout: it would go on ticking, and keep the process, when the connection is lost.
@@ -49,7 +53,7 @@ export class MysqlSession {
         reject(this.#broken)
       }, this.#statementMs)
       const values = parameters.length === 0 ? undefined : [...parameters]
-      this.#connection.query({ sql, values }, (error, result) => {
+      this.#connection.query({ ...options, sql, values }, (error, result) => {
         clearTimeout(timer)
         if (error === null) return resolve(result as T)
         const kind = mysqlErrorKind(error)

@@ -1,8 +1,17 @@
 import { EVENT_TYPES, type EventType, type RunifyEvent } from '../events/catalogue.ts'
 import type { Cursors, PartitionCursor } from '../log/position.ts'
 import type { StoredEvent } from './columns.ts'
-import { type EventDatabase, readChanges, readCounts, readCursors, readEvent, readPage } from './event-queries.ts'
-import type { ChangePage, EventStore, PageQuery, StoreBatch, WriteOutcome } from './event-store.ts'
+import {
+  type EventDatabase,
+  readChanges,
+  readCounts,
+  readCursors,
+  readEvent,
+  readPage,
+  readTextPage,
+} from './event-queries.ts'
+import type { ChangePage, EventStore, PageQuery, StoreBatch, TextPage, WriteOutcome } from './event-store.ts'
+import type { TextFormat } from './event-text.ts'
 import { eventMigrations } from './migrations/events.ts'
 import type { MysqlDatabase, MysqlOptions } from './mysql-database.ts'
 import { writeBatch } from './mysql-event-writer.ts'
@@ -34,6 +43,10 @@ class MysqlStore implements EventStore {
 
   page(query: PageQuery): Promise<RunifyEvent[]> {
     return this.#database.read((db) => readPage(db, query))
+  }
+
+  textPage(query: PageQuery & { format: TextFormat }): Promise<TextPage> {
+    return this.#database.read((db, readArrays) => readTextPage(db, query, readArrays))
   }
 
   changes(query: { after: Cursors; limit: number }): Promise<ChangePage> {

@@ -3,13 +3,15 @@ import { once } from 'node:events'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { DatabaseSync } from 'node:sqlite'
+import { DatabaseSync, type SQLInputValue } from 'node:sqlite'
 import { describe, test } from 'node:test'
 import { Worker } from 'node:worker_threads'
 import type { Migration } from 'kysely/migration'
 import { isFailure } from '../errors.ts'
+import { type EventDatabase, textSelects } from './event-queries.ts'
 import { eventStoreContract, type OpenedStore } from './event-store.contract.ts'
-import { batchOf, newRuns, watchWholeBatches } from './event-store.probe.ts'
+import { batchOf, everyKindOfPage, newRuns, watchWholeBatches } from './event-store.probe.ts'
+import { eventMigrations } from './migrations/events.ts'
 import { openReader } from './sqlite-database.ts'
 import { openSqliteStore } from './sqlite-store.ts'
 import type { WriterWork } from './sqlite-writer.fixture.ts'
@@ -40,6 +42,23 @@ describe('the SQLite store', () => {
     const worker = new Worker(new URL('./sqlite-writer.fixture.ts', import.meta.url), { workerData })
     const written = once(worker, 'exit')
     assert.equal(await watchWholeBatches(place.store, { size: 50, written }), 5000)
+  })
+
+  test('reads every page along an index: nothing is sorted, and nothing is looked through', async () => {
+    await using place = await newFolder()
+    const file = join(place.dir, 'store.db')
+    const db = await openReader<EventDatabase>(file, eventMigrations('sqlite'), 'event_migrations')
+    using database = new DatabaseSync(file)
+    for (const query of everyKindOfPage()) {
+      for (const select of textSelects(db, query)) {
+        const { sql, parameters } = select.limit(1001).compile()
+        const plan = database.prepare(`EXPLAIN QUERY PLAN ${sql}`).all(...(parameters as SQLInputValue[]))
+        for (const { detail } of plan)
+          assert.match(detail as string, /^(SEARCH|SCAN) event USING (COVERING )?INDEX/, sql)
+        assert.equal(plan.length, 1, sql)
+      }
+    }
+    await db.destroy()
   })
 
   test('is opened by several threads at once in a folder where nothing is', async () => {

@@ -6,7 +6,7 @@ import fc from 'fast-check'
 import { Failure } from '../../errors.ts'
 import { CATALOGUE, EVENT_TYPES, fieldsOf, type RunifyEvent } from '../../events/catalogue.ts'
 import { toWire } from '../../events/codec.ts'
-import type { EventStore, PageQuery } from '../../store/event-store.ts'
+import type { EventStore, PageQuery, TextPage } from '../../store/event-store.ts'
 import { BEGIN, filterAndSort, openFilledStorage, openStorage, toSearch, turn, USERS, WAIT } from './storage.fixture.ts'
 
 describe('A stream of a range', () => {
@@ -132,20 +132,22 @@ class EndlessStore {
   wrap = (store: EventStore): EventStore => {
     return new Proxy(store, {
       get: (target, name) => {
-        if (name === 'page') return (query: PageQuery) => this.#page(query)
+        if (name === 'textPage') return (query: PageQuery) => this.#page(query)
         const member = Reflect.get(target, name) as unknown
         return typeof member === 'function' ? member.bind(target) : member
       },
     })
   }
 
-  async #page({ limit, after }: PageQuery): Promise<RunifyEvent[]> {
+  async #page({ limit, after }: PageQuery): Promise<TextPage> {
     if (this.pagesRead === this.#pagesMax)
       throw new Failure('store_unavailable', 'the store is away', { retryable: true })
     this.pagesRead++
     await turn()
     const begin = (after?.time ?? BEGIN) + 1
-    return Array.from({ length: limit }, (_, index) => runAt(begin + index))
+    const events = Array.from({ length: limit }, (_, index) => runAt(begin + index))
+    const { trace_id, date_created } = events.at(-1) as RunifyEvent
+    return { events: events.map((event) => JSON.stringify(toWire(event))), next: { time: date_created, trace_id } }
   }
 }
 

@@ -1,46 +1,44 @@
-import { type EventType, fieldsOf, type RunifyEvent } from '../../events/catalogue.ts'
-import { toWire } from '../../events/codec.ts'
-import type { EventStore, PageQuery } from '../../store/event-store.ts'
+import type { EventType } from '../../events/catalogue.ts'
+import type { EventStore, PageQuery, TextPage } from '../../store/event-store.ts'
+import { csvNames, type TextFormat } from '../../store/event-text.ts'
 
+/** Larger pages are hardly quicker, and two of them are in memory for each stream. */
 const STREAM_PAGE_ROWS = 1000
 
-/** A whole range, page after page: holds one page, and reads the next only when the last has been sent. */
-export async function* streamPages(store: EventStore, query: Omit<PageQuery, 'limit'>): AsyncGenerator<RunifyEvent[]> {
-  let { after } = query
-  while (true) {
-    const events = await store.page({ ...query, after, limit: STREAM_PAGE_ROWS })
-    if (events.length > 0) yield events
-    const last = events.at(-1)
-    if (last === undefined || events.length < STREAM_PAGE_ROWS) return
-    after = placeOf(last, query.by)
-  }
+export type StreamQuery = Omit<PageQuery, 'limit'>
+
+/** NDJSON, a line an event. */
+export async function* asNdjson(store: EventStore, query: StreamQuery): AsyncGenerator<string> {
+  for await (const events of streamPages(store, query, 'json')) yield `${events.join('\n')}\n`
 }
 
-export function placeOf(event: RunifyEvent, by: PageQuery['by']): NonNullable<PageQuery['after']> {
-  return { time: by === 'timestamp' ? event.fields.timestamp : event.date_created, trace_id: event.trace_id }
-}
-
-export async function* asNdjson(pages: AsyncIterable<RunifyEvent[]>): AsyncGenerator<string> {
-  for await (const events of pages) yield events.map((event) => `${JSON.stringify(toWire(event))}\n`).join('')
-}
-
-/** RFC 4180, with a line of names first. A field that an event does not have is empty. */
-export async function* asCsv(type: EventType, pages: AsyncIterable<RunifyEvent[]>): AsyncGenerator<string> {
-  const names = [...fieldsOf(type).map(([name]) => name), 'trace_id', 'date_created']
+/** RFC 4180, with a line of names first. */
+export async function* asCsv(store: EventStore, query: StreamQuery): AsyncGenerator<string> {
   // With the first page, not before it: when the store is away, nothing has been answered yet.
-  let text = `${names.join(',')}\r\n`
-  for await (const events of pages) {
-    for (const event of events) {
-      const wire = toWire(event)
-      text += `${names.map((name) => csvValue(wire[name])).join(',')}\r\n`
-    }
-    yield text
-    text = ''
+  let names = namesLine(query.type)
+  for await (const events of streamPages(store, query, 'csv')) {
+    yield `${names}${events.join('\r\n')}\r\n`
+    names = ''
   }
-  if (text !== '') yield text
+  if (names !== '') yield names
 }
 
-function csvValue(value: string | number | undefined): string {
-  if (typeof value !== 'string') return value === undefined ? '' : String(value)
-  return /[",\r\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value
+/**
+ * A whole range, page after page, without the pages that hold nothing. One page is read ahead while another is sent, and
+ * no further; nothing in the store is held meanwhile, so a slow client keeps nobody waiting.
+ */
+async function* streamPages(store: EventStore, query: StreamQuery, format: TextFormat): AsyncGenerator<string[]> {
+  const read = (after: PageQuery['after']) => store.textPage({ ...query, after, format, limit: STREAM_PAGE_ROWS })
+  let page: TextPage | undefined = await read(query.after)
+  while (page !== undefined) {
+    const following: Promise<TextPage> | undefined = page.next && read(page.next)
+    // If nobody waits for it any more, its failure is nobody's.
+    following?.catch(() => {})
+    if (page.events.length > 0) yield page.events
+    page = await following
+  }
+}
+
+function namesLine(type: EventType): string {
+  return `${csvNames(type)}\r\n`
 }

@@ -11,7 +11,7 @@ import { formatCursors, parseCursors } from '../../log/position.ts'
 import type { EventStore, PageQuery } from '../../store/event-store.ts'
 import type { Telemetry } from '../../telemetry.ts'
 import { StorageConsumer } from './consumer.ts'
-import { asCsv, asNdjson, placeOf, streamPages } from './event-stream.ts'
+import { asCsv, asNdjson } from './event-stream.ts'
 import { decodePageCursor, encodePageCursor } from './page-cursor.ts'
 
 export type StorageDeps = { log: EventLog; store: EventStore; config: Config; telemetry: Telemetry }
@@ -52,8 +52,7 @@ function addRoutes(server: HttpServer, store: EventStore): void {
       handler: ({ values, request, reply, mediaType }) => {
         const query = toQuery(type, values)
         if (mediaType === 'application/json') return sendPage(store, query, values.limit, request, reply)
-        const pages = streamPages(store, query)
-        const text = mediaType === 'text/csv' ? asCsv(type, pages) : asNdjson(pages)
+        const text = mediaType === 'text/csv' ? asCsv(store, query) : asNdjson(store, query)
         return reply
           .type(`${mediaType}; charset=utf-8`)
           .send(Readable.from(text, { objectMode: false, highWaterMark: 1 }))
@@ -115,16 +114,14 @@ async function sendPage(
   request: FastifyRequest,
   reply: FastifyReply,
 ): Promise<unknown> {
-  // One more than asked for tells whether there is a next page.
-  const events = await store.page({ ...query, limit: limit + 1 })
-  const last = events[limit - 1]
-  if (events.length > limit && last !== undefined) {
+  const { events, next } = await store.textPage({ ...query, limit, format: 'json' })
+  if (next !== undefined) {
     const parameters = new URLSearchParams(request.query as Record<string, string>)
     const { by, order } = query
-    parameters.set('cursor', encodePageCursor({ by, order, after: placeOf(last, by) }))
+    parameters.set('cursor', encodePageCursor({ by, order, after: next }))
     reply.header('link', `<${request.url.split('?', 1)[0]}?${parameters}>; rel="next"`)
   }
-  return events.slice(0, limit).map(toWire)
+  return reply.type('application/json; charset=utf-8').send(`[${events.join(',')}]`)
 }
 
 function toQuery(type: EventType, values: ParameterValues<typeof RANGE>): Omit<PageQuery, 'limit'> {

@@ -7,6 +7,7 @@ import { columnType, type Dialect } from '../columns.ts'
 export function eventMigrations(dialect: Dialect): Record<string, Migration> {
   return {
     '001_events': { up: (db) => createEvents(db, dialect) },
+    '002_user_created': { up: (db) => indexUserCreated(db, dialect) },
   }
 }
 
@@ -55,7 +56,25 @@ async function createEvents(db: Kysely<unknown>, dialect: Dialect): Promise<void
   }
 }
 
-/** One index for each order in which pages are read. */
+/** For pages of a user by when the events were received: they would be sorted, or sought among everybody's. */
+async function indexUserCreated(db: Kysely<unknown>, dialect: Dialect): Promise<void> {
+  for (const type of EVENT_TYPES) {
+    const name = `${type}_user_created`
+    if (dialect === 'mysql' && (await hasIndex(db, { table: type, name }))) continue
+    await db.schema.createIndex(name).on(type).columns(['user_id', 'date_created', 'trace_id']).execute()
+  }
+}
+
+/** MySQL cannot undo DDL: what a migration that was killed has made is there when it begins again. */
+async function hasIndex(db: Kysely<unknown>, { table, name }: { table: string; name: string }): Promise<boolean> {
+  const { rows } = await sql`
+    select 1 from information_schema.statistics
+    where table_schema = database() and table_name = ${table} and index_name = ${name} limit 1
+  `.execute(db)
+  return rows.length > 0
+}
+
+/** One index for each order in which pages are read; 002 adds another. */
 function indexesOf(type: EventType): { name: string; columns: string[]; unique: boolean }[] {
   return [
     { name: `${type}_trace`, columns: ['trace_id'], unique: true },

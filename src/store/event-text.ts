@@ -1,0 +1,93 @@
+import { EVENT_TYPES, type EventType, fieldsOf } from '../events/catalogue.ts'
+import { formatInstant } from '../events/instant.ts'
+import { type ColumnValue, columnsOf } from './columns.ts'
+
+/**
+ * A row as text, without the objects in between, on which most of the time of a page went. Rows come as arrays with the
+ * columns of `textColumns`, their UUIDs as 32 lower-case hex digits.
+ */
+export type TextRow = readonly ColumnValue[]
+
+/** `json`: as `JSON.stringify(toWire(event))`. `csv`: RFC 4180, a field that an event does not have is empty. */
+export type TextFormat = 'json' | 'csv'
+
+type WireKind = 'uuid' | 'number' | 'text' | 'instant'
+type WireField = { name: string; kind: WireKind; at: number }
+
+/** The columns that the text of an event is made of. */
+export function textColumns(type: EventType): readonly { name: string; isUuid: boolean }[] {
+  return FORMS[type].columns
+}
+
+export function eventText(type: EventType, format: TextFormat, row: TextRow): string {
+  return format === 'json' ? jsonText(FORMS[type].fields, row) : csvText(FORMS[type].fields, row)
+}
+
+/** The first line of a CSV, without its end. */
+export function csvNames(type: EventType): string {
+  return FORMS[type].fields.map(({ name }) => name).join(',')
+}
+
+/** A column of the row, by its name. */
+export function textValue(type: EventType, row: TextRow, name: string): ColumnValue {
+  return row[FORMS[type].columns.findIndex((column) => column.name === name)] ?? null
+}
+
+export function uuidText(hex: string): string {
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
+}
+
+function jsonText(fields: readonly WireField[], row: TextRow): string {
+  // The first field is required, so each of the others follows another.
+  let text = ''
+  for (const { name, kind, at } of fields) {
+    const value = row[at] as ColumnValue
+    if (value === null) continue
+    text += text === '' ? '{"' : ',"'
+    text += name
+    if (kind === 'uuid') text += `":"${uuidText(value as string)}"`
+    else if (kind === 'instant') text += `":"${formatInstant(value as number)}"`
+    else if (kind === 'number') text += `":${value}`
+    else text += PLAIN.test(value as string) ? `":"${value}"` : `":${JSON.stringify(value)}`
+  }
+  return `${text}}`
+}
+
+function csvText(fields: readonly WireField[], row: TextRow): string {
+  let text = ''
+  for (const [index, { kind, at }] of fields.entries()) {
+    const value = row[at] as ColumnValue
+    if (index > 0) text += ','
+    if (value === null) continue
+    if (kind === 'uuid') text += uuidText(value as string)
+    else if (kind === 'instant') text += formatInstant(value as number)
+    else if (kind === 'number') text += value
+    else text += csvValue(value as string)
+  }
+  return text
+}
+
+/** What JSON need not escape: nearly all names are of these characters only. */
+const PLAIN = /^[ !#-[\]-~]*$/
+
+function csvValue(value: string): string {
+  return /[",\r\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value
+}
+
+const FORMS = Object.fromEntries(EVENT_TYPES.map((type) => [type, formOf(type)])) as unknown as Record<
+  EventType,
+  ReturnType<typeof formOf>
+>
+
+function formOf(type: EventType) {
+  const wire: [string, WireKind][] = [
+    ...fieldsOf(type).map(([name, { kind }]): [string, WireKind] => [name, kind]),
+    ['trace_id', 'uuid'],
+    ['date_created', 'instant'],
+  ]
+  const names = columnsOf(type).filter((name) => wire.some(([known]) => known === name))
+  return {
+    columns: names.map((name) => ({ name, isUuid: wire.some(([known, kind]) => known === name && kind === 'uuid') })),
+    fields: wire.map(([name, kind]): WireField => ({ name, kind, at: names.indexOf(name) })),
+  }
+}
