@@ -104,6 +104,11 @@ export function readConfig(environment: Record<string, string | undefined> = pro
   }
 }
 
+/** The key that a command shows to Storage where none is given: commands need nothing else of the configuration. */
+export function readStorageKey(environment: Record<string, string | undefined> = process.env): string | undefined {
+  return environment.RUNIFY_STORAGE_KEY || undefined
+}
+
 /** The services that the command line names; none or `all` means every one. */
 export function readServices(args: readonly string[]): ServiceName[] {
   for (const name of args) oneOf('service', name, [...SERVICES, 'all'])

@@ -1,13 +1,14 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs'
 import { type Command, CommandError, type Terminal, UsageError } from './command.ts'
+import { EXPORT } from './export.ts'
 import { GENERATE } from './generate.ts'
 import { REBUILD } from './rebuild.ts'
 import { SEND } from './send.ts'
 
-const COMMANDS: Record<string, Command> = { send: SEND, generate: GENERATE, rebuild: REBUILD }
+const COMMANDS: Record<string, Command> = { send: SEND, generate: GENERATE, export: EXPORT, rebuild: REBUILD }
 
-const HELP = `runify: send events to Runify, make some up, rebuild what is stored
+const HELP = `runify: send events to Runify, make some up, take out what is stored, rebuild it
 
 usage: runify COMMAND [OPTIONS]
 

@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises'
 import { styleText } from 'node:util'
 import { EVENT_TYPES } from '../events/catalogue.ts'
 import { type Command, CommandError, oneOf, parseOptions, type Terminal, UsageError, wholeNumber } from './command.ts'
@@ -6,6 +5,7 @@ import { findInput } from './line-reader.ts'
 import { Progress } from './progress.ts'
 import { SendClient } from './send-client.ts'
 import { type Outcome, sendInputs } from './sender.ts'
+import { readAddress, readKey } from './service-options.ts'
 
 const HELP = `runify send: sends files of events to the Receiver
 
@@ -84,33 +84,10 @@ async function readOptions(args: string[]) {
   const key = await readKey({ key: values.key, keyFile: values['key-file'] })
   return {
     options,
-    receiver: { to: readAddress(values.to), key, keepAlive: eventIds },
+    receiver: { to: readAddress('--to', values.to), key, keepAlive: eventIds },
     paths: positionals,
     quiet: values.quiet,
   }
-}
-
-function readAddress(text: string): URL {
-  const url = URL.parse(text)
-  const wellFormed = url !== null && /^https?:$/.test(url.protocol) && url.search === '' && url.hash === ''
-  if (!wellFormed)
-    throw new UsageError(`--to must be an address like http://127.0.0.1:8080, not ${JSON.stringify(text)}`)
-  if (url.username !== '' || url.password !== '') throw new UsageError('--to cannot hold a user or password: use --key')
-  return url
-}
-
-async function readKey({ key, keyFile }: { key: string | undefined; keyFile: string | undefined }) {
-  if (key !== undefined && keyFile !== undefined) throw new UsageError('--key and --key-file are both given')
-  const text = keyFile === undefined ? key : (await readKeyFile(keyFile)).trim()
-  if (text !== undefined && !/^[\x21-\x7e]+$/.test(text))
-    throw new UsageError('the key must be printable ASCII, without spaces')
-  return text
-}
-
-function readKeyFile(path: string): Promise<string> {
-  return readFile(path, 'utf8').catch((error: Error) => {
-    throw new CommandError(`cannot read ${path}: ${error.message}`, { cause: error })
-  })
 }
 
 type Summary = { outcome: Outcome; seconds: number; inputNames: string[] }
