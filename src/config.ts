@@ -104,9 +104,10 @@ export function readConfig(environment: Record<string, string | undefined> = pro
   }
 }
 
-/** The key that a command shows to Storage where none is given: commands need nothing else of the configuration. */
-export function readStorageKey(environment: Record<string, string | undefined> = process.env): string | undefined {
-  return environment.RUNIFY_STORAGE_KEY || undefined
+/** Where commands find Storage, and the key that they show there, if the command line does not say. */
+export function readStorageAccess(environment: Record<string, string | undefined> = process.env) {
+  const { RUNIFY_STORAGE_URL: url, RUNIFY_STORAGE_KEY: key } = environment
+  return { url: url || `http://127.0.0.1:${environment.STORAGE_PORT || STANDARD_PORTS.storage}`, key: key || undefined }
 }
 
 /** The services that the command line names; none or `all` means every one. */

@@ -1,6 +1,6 @@
 import { open, rename, rm } from 'node:fs/promises'
 import { pipeline } from 'node:stream/promises'
-import { readStorageKey } from '../config.ts'
+import { readStorageAccess } from '../config.ts'
 import { CATALOGUE, EVENT_TYPES, type EventType } from '../events/catalogue.ts'
 import { formatInstant, parseInstant } from '../events/instant.ts'
 import { type Command, CommandError, oneOf, parseOptions, type Terminal, UsageError } from './command.ts'
@@ -18,8 +18,8 @@ usage: runify export [OPTIONS]
   --user ID          events of this user only
   --format FORMAT    ndjson, or csv, which needs --type (ndjson)
   --out FILE         where to; when left out, stdout
-  --storage URL      Storage (http://127.0.0.1:8090)
-  --key KEY          the API key of scope read, if Storage wants one; RUNIFY_STORAGE_KEY in the environment is one too
+  --storage URL      Storage (RUNIFY_STORAGE_URL, or http://127.0.0.1:8090)
+  --key KEY          the API key of scope read, if Storage wants one (RUNIFY_STORAGE_KEY)
   --key-file FILE    where the key is read from, so that it is not in the list of processes
   --quiet            no progress
 
@@ -119,7 +119,7 @@ async function readOptions(args: string[]) {
     user: { type: 'string' },
     format: { type: 'string', default: 'ndjson' },
     out: { type: 'string' },
-    storage: { type: 'string', default: 'http://127.0.0.1:8090' },
+    storage: { type: 'string' },
     key: { type: 'string' },
     'key-file': { type: 'string' },
     quiet: { type: 'boolean', short: 'q', default: false },
@@ -135,13 +135,10 @@ async function readOptions(args: string[]) {
     by: oneOf('--by', values.by, ['timestamp', 'date_created']),
   }
   const given = Object.entries(query).filter((entry): entry is [string, string] => entry[1] !== undefined)
-  const key = await readKey({
-    key: values.key,
-    keyFile: values['key-file'],
-    standard: readStorageKey(),
-  })
+  const standard = readStorageAccess()
+  const key = await readKey({ key: values.key, keyFile: values['key-file'], standard: standard.key })
   const what: Export = {
-    storage: readAddress('--storage', values.storage),
+    storage: readAddress('--storage', values.storage ?? standard.url),
     key,
     types: type === undefined ? EVENT_TYPES : [type],
     csv,

@@ -33,7 +33,7 @@ printf '%s' "\${errors%$'\\n'*}" >&2
 exit \${code:-0}`
   await writeTool(tools, 'curl', curl)
   await writeTool(tools, 'npx', `[ "$1" = runify ] && shift && exec '${process.execPath}' '${CLI}' "$@"`)
-  const env = { ...process.env, PATH: `${tools}:${process.env.PATH}` }
+  const env = { ...process.env, ...urlsOf(runify), PATH: `${tools}:${process.env.PATH}` }
   const all = opened.move()
   return {
     async run(example) {
@@ -65,6 +65,13 @@ function withAddresses(script: string, { addresses }: Runify): string {
     const { host } = new URL(addresses[service])
     return text.replaceAll(new RegExp(`\\b(localhost|127\\.0\\.0\\.1):${ports[service]}\\b`, 'g'), host)
   }, script)
+}
+
+/** Where commands look for services that the command line does not name, as `RUNIFY_STORAGE_URL`. */
+function urlsOf({ addresses }: Runify): Record<string, string> {
+  return Object.fromEntries(
+    SERVICES.map((service) => [`RUNIFY_${service.toUpperCase().replaceAll('-', '_')}_URL`, addresses[service]]),
+  )
 }
 
 async function writeTool(folder: string, name: string, body: string): Promise<void> {
