@@ -1,0 +1,134 @@
+import { setImmediate as others, setTimeout as sleep } from 'node:timers/promises'
+import { Failure } from '../errors.ts'
+import type { EventLog, RecordBatch } from './event-log.ts'
+import { Lanes } from './lanes.ts'
+import { nextOf, type PartitionCursor } from './position.ts'
+
+export type GroupWork = {
+  log: EventLog
+  group: string
+  topics: readonly string[]
+  batchRecordsMax: number
+  /** Batches of so many partitions are handled at once. */
+  handledAtOnce: number
+  /** Up to where each partition is handled. */
+  cursors: () => Promise<PartitionCursor[]>
+  /** Who has those cursors, for messages: `the store`. */
+  keeper: string
+  /**
+   * Handles a batch and moves its partition's cursor to `next`, both in one transaction. `from` is where the batch before
+   * it ended, also where retention has removed what followed. A batch may come again; what lies before the cursor is
+   * skipped.
+   */
+  handle: (batch: RecordBatch) => Promise<void>
+  failed: (work: 'consume' | 'commit', error: unknown) => void
+  /** Retention has removed these records before they came. */
+  removedUnread: (gap: { topic: string; partition: number; from: number; to: number }) => void
+}
+
+const RETRY_MS = 200
+const RETRY_MS_MAX = 5000
+/** How often the group's cursor is committed. It is for lag tools only: the truth is where the work's cursors are. */
+const COMMIT_EVERY_MS = 500
+
+/**
+ * The log → whoever handles it, each record once. The invariant: what comes of a batch and the cursor behind it are one
+ * transaction, and reading always goes on from that cursor; so it may be stopped, killed or doubled at any point.
+ */
+export class GroupConsumer {
+  readonly #work: GroupWork
+  /** What keeps it from working now; undefined while all is well. */
+  trouble: unknown
+
+  constructor(work: GroupWork) {
+    this.#work = work
+  }
+
+  /** Runs until the signal aborts. Whatever fails is tried again from the cursors, more and more slowly. */
+  async run(signal: AbortSignal): Promise<void> {
+    let retryMs = RETRY_MS
+    while (!signal.aborted) {
+      try {
+        await this.#consume(signal, () => {
+          retryMs = RETRY_MS
+        })
+      } catch (error) {
+        this.trouble = error
+        this.#work.failed('consume', error)
+        await sleep(retryMs, undefined, { signal }).catch(() => {})
+        retryMs = Math.min(retryMs * 2, RETRY_MS_MAX)
+      }
+    }
+  }
+
+  async #consume(signal: AbortSignal, worked: () => void): Promise<void> {
+    const { log, group, topics, batchRecordsMax, handledAtOnce, handle, failed, removedUnread } = this.#work
+    const expected = new Map<string, number>()
+    const startAt = async (at: { topic: string; partition: number }) => {
+      const next = await this.#startOf(at)
+      expected.set(`${at.topic}:${at.partition}`, next)
+      this.trouble = undefined
+      return next
+    }
+    await using commits = new LazyCommits((cursors) =>
+      log.commit(group, cursors).catch((error: unknown) => failed('commit', error)),
+    )
+    await using lanes = new Lanes(handledAtOnce, signal)
+    for await (const batch of log.consume({ group, topics, startAt, batchRecordsMax, signal: lanes.signal })) {
+      const { topic, partition, from, next } = batch
+      const id = `${topic}:${partition}`
+      const expectedFrom = expected.get(id) ?? from
+      expected.set(id, next)
+      await lanes.start(id, async () => {
+        if (from > expectedFrom) removedUnread({ topic, partition, from: expectedFrom, to: from })
+        await handle(from > expectedFrom ? { ...batch, from: expectedFrom } : batch)
+        commits.add({ topic, partition, next })
+        this.trouble = undefined
+        worked()
+      })
+      // The embedded log and store never wait for anything: without this, catching up would keep requests waiting.
+      await others()
+    }
+    await lanes.drain()
+  }
+
+  /** The cursor, unless this is not the log that it was moved along: then nothing may be skipped. */
+  async #startOf({ topic, partition }: { topic: string; partition: number }): Promise<number> {
+    const { log, cursors, keeper } = this.#work
+    const next = nextOf(await cursors(), { topic, partition })
+    const end = (await log.partitions(topic)).find((range) => range.partition === partition)?.next ?? 0
+    if (next <= end) return next
+    const detail = `${keeper} has ${topic}:${partition} up to ${next}, but the log ends at ${end}: is it another log?`
+    throw new Failure('position_conflict', detail, { retryable: false })
+  }
+}
+
+/** Commits the group's cursors now and then, the last ones too: also when nothing more comes. */
+class LazyCommits implements AsyncDisposable {
+  readonly #commit: (cursors: PartitionCursor[]) => Promise<void>
+  #cursors = new Map<string, PartitionCursor>()
+  #timer: NodeJS.Timeout | undefined
+  #underWay: Promise<void> = Promise.resolve()
+
+  constructor(commit: (cursors: PartitionCursor[]) => Promise<void>) {
+    this.#commit = commit
+  }
+
+  add(cursor: PartitionCursor): void {
+    this.#cursors.set(`${cursor.topic}:${cursor.partition}`, cursor)
+    this.#timer ??= setTimeout(() => this.#flush(), COMMIT_EVERY_MS)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#flush()
+    await this.#underWay
+  }
+
+  #flush(): void {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    const cursors = [...this.#cursors.values()]
+    this.#cursors.clear()
+    if (cursors.length > 0) this.#underWay = this.#underWay.then(() => this.#commit(cursors))
+  }
+}
