@@ -3,7 +3,7 @@ import { Failure } from '../../errors.ts'
 import { type Cursors, nextOf } from '../../log/position.ts'
 import type { EventReader } from '../../store/event-store.ts'
 import type { Telemetry } from '../../telemetry.ts'
-import { foldEvents } from './rollup.ts'
+import { foldEvents } from './fold.ts'
 import type { StatisticsStore } from './statistics-store.ts'
 
 export type CounterDeps = {
@@ -54,9 +54,9 @@ export class Counter {
     refuseOtherStore(after, stored)
     const moved = next.filter((cursor) => cursor.next > nextOf(after, cursor))
     if (moved.length === 0) return false
-    const rollups = foldEvents(changes.map(({ event }) => event))
+    const parts = foldEvents(changes.map(({ event }) => event))
     // False means that another instance was faster: its cursors are where to go on.
-    if (await statistics.fold({ from: after, to: moved, rollups, now: now() })) {
+    if (await statistics.fold({ from: after, to: moved, parts, now: now() })) {
       telemetry.eventsCounted(changes.length, moved)
     }
     return !complete

@@ -1,26 +1,21 @@
 import { nextOf, type PartitionCursor } from '../../log/position.ts'
 import type { MysqlDatabase, MysqlOptions } from '../../store/mysql-database.ts'
-import { literal, nameList, rowLiteral } from '../../store/mysql-literal.ts'
+import { nameList, rowLiteral } from '../../store/mysql-literal.ts'
 import { emptyTables, openMysqlDatabase } from '../../store/mysql-migrations.ts'
 import type { MysqlSession } from '../../store/mysql-session.ts'
-import { ALL_DAYS, EMPTY_ROLLUP, mergeRollups, type RollupKey } from './rollup.ts'
+import { isEmptyFold } from './fold.ts'
+import { addDays } from './mysql-days.ts'
+import { ALL_DAYS, EMPTY_ROLLUP } from './rollup.ts'
 import type { Fold, StatisticsStore, Totals } from './statistics-store.ts'
 import {
-  fromRow,
   ROLLUP_COLUMNS,
-  type RollupRow,
   readCursors,
   readTotals,
+  STATISTICS_TABLES,
   type StatisticsDatabase,
-  scopeOf,
   statisticsMigrations,
   toRow,
 } from './statistics-tables.ts'
-
-const COLUMNS = nameList(ROLLUP_COLUMNS)
-
-/** Rows in one statement: far below what the server takes, and few enough for it to look each up by its key. */
-const STATEMENT_ROWS_MAX = 1000
 
 /** Brings the statistics' tables to their newest form and opens them. Any number of instances may do so at once. */
 export async function openMysqlStatistics(options: MysqlOptions): Promise<StatisticsStore> {
@@ -44,15 +39,13 @@ class MysqlStatistics implements StatisticsStore {
     return this.#database.read(async (db) => (await readCursors(db)).cursors)
   }
 
-  fold({ from, to, rollups, now }: Fold): Promise<boolean> {
+  fold({ from, to, parts, now }: Fold): Promise<boolean> {
     return this.#database.transact(async (session) => {
       await lockFolding(session)
       const at = await countedCursors(session)
       if (to.some((cursor) => nextOf(at, cursor) !== nextOf(from, cursor))) return { keep: false, result: false }
-      for (let begin = 0; begin < rollups.length; begin += STATEMENT_ROWS_MAX) {
-        await addRollups(session, rollups.slice(begin, begin + STATEMENT_ROWS_MAX))
-      }
-      await moveCursors(session, { to, updated: rollups.length > 0 ? now : null })
+      await addDays(session, parts.days)
+      await moveCursors(session, { to, updated: isEmptyFold(parts) ? null : now })
       return { keep: true, result: true }
     })
   }
@@ -68,7 +61,7 @@ class MysqlStatistics implements StatisticsStore {
   }
 
   clear(): Promise<void> {
-    return this.#database.transact((session) => emptyTables(session, ['rollups', 'counted_cursors']))
+    return this.#database.transact((session) => emptyTables(session, STATISTICS_TABLES))
   }
 
   async checkReady(): Promise<void> {
@@ -83,7 +76,9 @@ class MysqlStatistics implements StatisticsStore {
 /** Makes the row where it is missing, for what is not there cannot be locked. */
 async function lockFolding(session: MysqlSession): Promise<void> {
   const nothing = rowLiteral(toRow({ user_id: undefined, day: ALL_DAYS }, EMPTY_ROLLUP))
-  await session.query(`INSERT INTO rollups (${COLUMNS}) VALUES ${nothing} ON DUPLICATE KEY UPDATE runs = runs`)
+  await session.query(
+    `INSERT INTO rollups (${nameList(ROLLUP_COLUMNS)}) VALUES ${nothing} ON DUPLICATE KEY UPDATE runs = runs`,
+  )
 }
 
 async function countedCursors(session: MysqlSession): Promise<PartitionCursor[]> {
@@ -91,20 +86,6 @@ async function countedCursors(session: MysqlSession): Promise<PartitionCursor[]>
     'SELECT topic, partition_id, next FROM counted_cursors FOR UPDATE',
   )
   return rows.map(({ topic, partition_id, next }) => ({ topic, partition: partition_id, next }))
-}
-
-async function addRollups(session: MysqlSession, rollups: Fold['rollups']): Promise<void> {
-  const places = rollups.map(({ key }) => `(${literal(scopeOf(key.user_id))},${key.day})`)
-  const rows = await session.query<RollupRow[]>(
-    `SELECT ${COLUMNS} FROM rollups WHERE (scope, day) IN (${places}) FOR UPDATE`,
-  )
-  const before = new Map(rows.map((row) => [rowId(row), fromRow(row)]))
-  const merged = rollups.map(({ key, rollup }) => {
-    const found = before.get(keyId(key))
-    return rowLiteral(toRow(key, found === undefined ? rollup : mergeRollups(found, rollup)))
-  })
-  const values = ROLLUP_COLUMNS.slice(2).map((column) => `\`${column}\` = VALUES(\`${column}\`)`)
-  await session.query(`INSERT INTO rollups (${COLUMNS}) VALUES ${merged} ON DUPLICATE KEY UPDATE ${values}`)
 }
 
 async function moveCursors(
@@ -117,16 +98,4 @@ async function moveCursors(
     `INSERT INTO counted_cursors (topic, partition_id, next, updated) VALUES ${rows} ` +
       'ON DUPLICATE KEY UPDATE next = VALUES(next), updated = coalesce(VALUES(updated), updated)',
   )
-}
-
-function keyId({ user_id, day }: RollupKey): string {
-  return idOf(scopeOf(user_id), day)
-}
-
-function rowId({ scope, day }: RollupRow): string {
-  return idOf(scope, day)
-}
-
-function idOf(scope: Uint8Array, day: number): string {
-  return `${Buffer.from(scope.buffer, scope.byteOffset, scope.byteLength).toString('hex')} ${day}`
 }

@@ -18,8 +18,9 @@ import { createTelemetry } from '../../telemetry.ts'
 import { StorageConsumer } from '../storage/consumer.ts'
 import { Counter } from './counter.ts'
 import { sumByBigInt } from './exact-sum.reference.ts'
+import { foldEvents } from './fold.ts'
 import { createProcessing } from './processing.ts'
-import { EMPTY_ROLLUP, foldEvents, toStatistics } from './rollup.ts'
+import { EMPTY_ROLLUP, toStatistics } from './rollup.ts'
 import { openSqliteStatistics } from './sqlite-statistics.ts'
 import type { StatisticsStore } from './statistics-store.ts'
 
@@ -197,7 +198,7 @@ describe('Counters', () => {
     await using system = await openSystem()
     const { log, store, statistics } = system
     const to = [{ topic: CATALOGUE.running_stats.topic, partition: 0, next: 2 }]
-    await statistics[0].fold({ from: [], to, rollups: foldEvents([run(0), run(1)]), now: 0 })
+    await statistics[0].fold({ from: [], to, parts: foldEvents([run(0), run(1)]), now: 0 })
     const counter = countInto(statistics[0], store)
     const stop = new AbortController()
     const running = counter.run(stop.signal)
@@ -224,13 +225,13 @@ describe('A fold', () => {
   test('that fails half way leaves rollups and cursors as they were', async () => {
     await using system = await openSystem()
     const [statistics] = system.statistics
-    await statistics.fold({ from: [], to, rollups: foldEvents([run(0), run(1)]), now: 1 })
+    await statistics.fold({ from: [], to, parts: foldEvents([run(0), run(1)]), now: 1 })
     const before = await statistics.totals({})
-    const rollups = foldEvents([run(2)])
+    const parts = foldEvents([run(2)])
     // No column takes it, and it comes last: the others have been written by then.
-    rollups.push({ key: { user_id: undefined, day: 99 }, rollup: { ...EMPTY_ROLLUP, runs: Number.NaN } })
+    parts.days.push({ key: { user_id: undefined, day: 99 }, rollup: { ...EMPTY_ROLLUP, runs: Number.NaN } })
     const further = to.map((cursor) => ({ ...cursor, next: cursor.next + 1 }))
-    await assert.rejects(statistics.fold({ from: to, to: further, rollups, now: 2 }), (error) =>
+    await assert.rejects(statistics.fold({ from: to, to: further, parts, now: 2 }), (error) =>
       isFailure(error, 'statistics_unavailable'),
     )
     assert.deepEqual(await statistics.totals({}), before)
@@ -240,8 +241,8 @@ describe('A fold', () => {
     await using system = await openSystem()
     const [statistics, other] = system.statistics
     const moved = [{ topic, partition: 1, next: 1 }]
-    assert.equal(await other.fold({ from: [], to: moved, rollups: foldEvents([run(0)]), now: 1 }), true)
-    assert.equal(await statistics.fold({ from: [], to, rollups: foldEvents([run(0), run(1)]), now: 2 }), false)
+    assert.equal(await other.fold({ from: [], to: moved, parts: foldEvents([run(0)]), now: 1 }), true)
+    assert.equal(await statistics.fold({ from: [], to, parts: foldEvents([run(0), run(1)]), now: 2 }), false)
     const { rollup, cursors, updated } = await statistics.totals({})
     assert.deepEqual({ runs: rollup.runs, cursors, updated }, { runs: 1, cursors: moved, updated: 1 })
   })
@@ -297,7 +298,7 @@ describe('GET /stats', () => {
     await using system = await openSystem()
     const { log, store, statistics } = system
     const to = [{ topic: CATALOGUE.running_stats.topic, partition: 0, next: 1 }]
-    await statistics[0].fold({ from: [], to, rollups: foldEvents([run(0)]), now: 0 })
+    await statistics[0].fold({ from: [], to, parts: foldEvents([run(0)]), now: 0 })
     await using server = await createProcessing({
       log,
       reader: store,

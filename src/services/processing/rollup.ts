@@ -16,6 +16,8 @@ export type Rollup = {
 /** Whose events: one user's, or everybody's where there is no user. `day` is a UTC day, or all of them. */
 export type RollupKey = { user_id: string | undefined; day: number }
 
+export type DaysPart = { key: RollupKey; rollup: Rollup }[]
+
 /** The day number that stands for all days, before any that an event can have. */
 export const ALL_DAYS = -2_147_483_648
 
@@ -30,7 +32,7 @@ export const EMPTY_ROLLUP: Readonly<Rollup> = {
 }
 
 /** Folds events into the rollups that they belong to, four each: user and everybody, its day and all days. */
-export function foldEvents(events: Iterable<RunifyEvent>): { key: RollupKey; rollup: Rollup }[] {
+export function foldDays(events: Iterable<RunifyEvent>): DaysPart {
   const folded = new Map<string, { key: RollupKey; rollup: Rollup }>()
   const at = (user_id: string | undefined, day: number): Rollup => {
     const id = `${user_id} ${day}`

@@ -3,18 +3,15 @@ import type { DatabaseSync } from 'node:sqlite'
 import type { Kysely } from 'kysely'
 import { nextOf, type PartitionCursor } from '../../log/position.ts'
 import { guard, openReader, openSqlite, transact } from '../../store/sqlite-database.ts'
-import { mergeRollups } from './rollup.ts'
+import { isEmptyFold } from './fold.ts'
+import { prepareDays } from './sqlite-days.ts'
 import type { Fold, StatisticsStore, Totals } from './statistics-store.ts'
 import {
-  fromRow,
-  ROLLUP_COLUMNS,
-  type RollupRow,
   readCursors,
   readTotals,
+  STATISTICS_TABLES,
   type StatisticsDatabase,
-  scopeOf,
   statisticsMigrations,
-  toRow,
 } from './statistics-tables.ts'
 
 /** Opens the statistics' database `statistics.db` in the folder, and brings it to its newest form. */
@@ -41,20 +38,16 @@ class SqliteStatistics implements StatisticsStore {
     return guard('statistics_unavailable', async () => (await readCursors(this.#reader)).cursors)
   }
 
-  fold({ from, to, rollups, now }: Fold): Promise<boolean> {
+  fold({ from, to, parts, now }: Fold): Promise<boolean> {
     return guard('statistics_unavailable', () =>
       transact(this.#writer, () => {
         for (const { topic, partition } of to) {
           const row = this.#statements.cursor.get(topic, partition) as { next: number } | undefined
           if ((row?.next ?? 0) !== nextOf(from, { topic, partition })) return false
         }
-        for (const { key, rollup } of rollups) {
-          const before = this.#statements.rollup.get(scopeOf(key.user_id), key.day) as RollupRow | undefined
-          const merged = before === undefined ? rollup : mergeRollups(fromRow(before), rollup)
-          this.#statements.put.run(...toRow(key, merged))
-        }
-        for (const { topic, partition, next } of to)
-          this.#statements.moveCursor.run(topic, partition, next, rollups.length > 0 ? now : null)
+        this.#statements.addDays(parts.days)
+        const updated = isEmptyFold(parts) ? null : now
+        for (const { topic, partition, next } of to) this.#statements.moveCursor.run(topic, partition, next, updated)
         return true
       }),
     )
@@ -67,7 +60,7 @@ class SqliteStatistics implements StatisticsStore {
   clear(): Promise<void> {
     return guard('statistics_unavailable', () =>
       transact(this.#writer, () => {
-        for (const table of ['rollups', 'counted_cursors']) this.#writer.exec(`DELETE FROM ${table}`)
+        for (const table of STATISTICS_TABLES) this.#writer.exec(`DELETE FROM ${table}`)
       }),
     )
   }
@@ -89,9 +82,6 @@ function prepareStatements(database: DatabaseSync) {
       'INSERT INTO counted_cursors (topic, partition_id, next, updated) VALUES (?, ?, ?, ?) ' +
         'ON CONFLICT (topic, partition_id) DO UPDATE SET next = excluded.next, updated = coalesce(excluded.updated, updated)',
     ),
-    rollup: database.prepare('SELECT * FROM rollups WHERE scope = ? AND day = ?'),
-    put: database.prepare(
-      `INSERT OR REPLACE INTO rollups (${ROLLUP_COLUMNS.join(', ')}) VALUES (${ROLLUP_COLUMNS.map(() => '?').join(', ')})`,
-    ),
+    addDays: prepareDays(database),
   }
 }

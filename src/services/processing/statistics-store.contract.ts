@@ -5,7 +5,8 @@ import { CATALOGUE, EVENT_TYPES, type RunifyEvent } from '../../events/catalogue
 import { anyEvent } from '../../events/event.arbitrary.ts'
 import { MS_PER_DAY } from '../../events/instant.ts'
 import { type Cursors, formatCursors, nextOf, type PartitionCursor } from '../../log/position.ts'
-import { EMPTY_ROLLUP, foldEvents, toStatistics } from './rollup.ts'
+import { foldEvents } from './fold.ts'
+import { EMPTY_ROLLUP, foldDays, toStatistics } from './rollup.ts'
 import type { StatisticsStore, Totals } from './statistics-store.ts'
 
 /** A fresh place for statistics. Disposing of it closes every instance of the place and removes what is in it. */
@@ -55,9 +56,9 @@ function foldContract({ open }: StatisticsAdapter): void {
 
     const [first, second] = [manyEvents(40, 1), manyEvents(40, 2)]
     const [half, whole] = [[cursor(RUNS, 0, 40)], [cursor(RUNS, 0, 60), cursor(PLAYS, 3, 20)]]
-    assert.equal(await statistics.fold({ from: [], to: half, rollups: foldEvents(first), now: 5 }), true)
+    assert.equal(await statistics.fold({ from: [], to: half, parts: foldEvents(first), now: 5 }), true)
     assert.deepEqual(await statistics.cursors(), half)
-    assert.equal(await statistics.fold({ from: half, to: whole, rollups: foldEvents(second), now: 7 }), true)
+    assert.equal(await statistics.fold({ from: half, to: whole, parts: foldEvents(second), now: 7 }), true)
     const totals = await statistics.totals({})
     assert.equal(formatCursors(totals.cursors), formatCursors(whole))
     assert.equal(totals.updated, 7)
@@ -68,8 +69,8 @@ function foldContract({ open }: StatisticsAdapter): void {
     await using place = await open()
     const { statistics } = place
     const [one, two] = [[cursor(RUNS, 0, 1)], [cursor(RUNS, 0, 9)]]
-    await statistics.fold({ from: [], to: one, rollups: foldEvents(manyEvents(1)), now: 5 })
-    assert.equal(await statistics.fold({ from: one, to: two, rollups: [], now: 8 }), true)
+    await statistics.fold({ from: [], to: one, parts: foldEvents(manyEvents(1)), now: 5 })
+    assert.equal(await statistics.fold({ from: one, to: two, parts: foldEvents([]), now: 8 }), true)
     const { cursors, updated } = await statistics.totals({})
     assert.deepEqual({ cursors, updated }, { cursors: two, updated: 5 })
   })
@@ -78,34 +79,34 @@ function foldContract({ open }: StatisticsAdapter): void {
     await using place = await open()
     const other = await place.openAgain()
     const to = [cursor(RUNS, 0, 20)]
-    const rollups = foldEvents(manyEvents(20))
-    await other.fold({ from: [], to, rollups, now: 5 })
+    const parts = foldEvents(manyEvents(20))
+    await other.fold({ from: [], to, parts, now: 5 })
     await place.statistics.clear()
     for (const statistics of [place.statistics, other]) {
       assert.deepEqual(await statistics.totals({}), { rollup: EMPTY_ROLLUP, cursors: [], updated: undefined })
     }
-    assert.equal(await other.fold({ from: to, to: [cursor(RUNS, 0, 30)], rollups, now: 6 }), false)
-    assert.equal(await other.fold({ from: [], to, rollups, now: 7 }), true)
+    assert.equal(await other.fold({ from: to, to: [cursor(RUNS, 0, 30)], parts, now: 6 }), false)
+    assert.equal(await other.fold({ from: [], to, parts, now: 7 }), true)
     assert.deepEqual(toStatistics((await place.statistics.totals({})).rollup), recount(manyEvents(20), {}))
   })
 
   test('writes nothing when a cursor is not where the reader began', async () => {
     await using place = await open()
     const { statistics } = place
-    const rollups = foldEvents(manyEvents(20))
+    const parts = foldEvents(manyEvents(20))
     const at = [cursor(RUNS, 0, 3), cursor(RUNS, 1, 5)]
-    await statistics.fold({ from: [], to: at, rollups, now: 1 })
+    await statistics.fold({ from: [], to: at, parts, now: 1 })
     const before = await statistics.totals({})
     const further = [cursor(RUNS, 0, 9), cursor(RUNS, 1, 9)]
     for (const from of [[], [cursor(RUNS, 0, 3)], [cursor(RUNS, 0, 3), cursor(RUNS, 1, 4)]]) {
-      assert.equal(await statistics.fold({ from, to: further, rollups, now: 2 }), false)
+      assert.equal(await statistics.fold({ from, to: further, parts, now: 2 }), false)
     }
     assert.equal(
-      await statistics.fold({ from: [cursor(PLAYS, 0, 1)], to: [cursor(PLAYS, 0, 2)], rollups, now: 2 }),
+      await statistics.fold({ from: [cursor(PLAYS, 0, 1)], to: [cursor(PLAYS, 0, 2)], parts, now: 2 }),
       false,
     )
     assert.deepEqual(await statistics.totals({}), before)
-    assert.equal(await statistics.fold({ from: at, to: further, rollups, now: 2 }), true)
+    assert.equal(await statistics.fold({ from: at, to: further, parts, now: 2 }), true)
   })
 
   test('takes some thousands of users at once', async () => {
@@ -113,8 +114,8 @@ function foldContract({ open }: StatisticsAdapter): void {
     const { statistics } = place
     const events = Array.from({ length: 6000 }, (_, index) => runOf(index))
     const [half, whole] = [[cursor(RUNS, 0, 6000)], [cursor(RUNS, 0, 12_000)]]
-    await statistics.fold({ from: [], to: half, rollups: foldEvents(events), now: 1 })
-    await statistics.fold({ from: half, to: whole, rollups: foldEvents(events), now: 1 })
+    await statistics.fold({ from: [], to: half, parts: foldEvents(events), now: 1 })
+    await statistics.fold({ from: half, to: whole, parts: foldEvents(events), now: 1 })
     assert.equal((await statistics.totals({})).rollup.runs, 12_000)
     for (const index of [0, 999, 1000, 5999]) {
       const { user_id } = runOf(index).fields
@@ -131,7 +132,7 @@ function totalsContract({ open }: StatisticsAdapter): void {
     const events = manyEvents(200)
     for (const [index, some] of [events.slice(0, 90), events.slice(90)].entries()) {
       const from = index === 0 ? [] : [cursor(RUNS, 0, 1)]
-      await statistics.fold({ from, to: [cursor(RUNS, 0, index + 1)], rollups: foldEvents(some), now: 1 })
+      await statistics.fold({ from, to: [cursor(RUNS, 0, index + 1)], parts: foldEvents(some), now: 1 })
     }
     const range = fc.record(
       { user_id: fc.constantFrom(...USERS), from: fc.constantFrom(...DAYS), to: fc.constantFrom(...DAYS) },
@@ -152,7 +153,7 @@ function totalsContract({ open }: StatisticsAdapter): void {
     let from: Cursors = []
     for (const [index, event] of events.entries()) {
       const to = [cursor(RUNS, 0, index + 1)]
-      await place.statistics.fold({ from, to, rollups: foldEvents([event]), now: 1 })
+      await place.statistics.fold({ from, to, parts: foldEvents([event]), now: 1 })
       from = to
     }
     const again = await place.openAgain()
@@ -169,7 +170,7 @@ function totalsContract({ open }: StatisticsAdapter): void {
       let from: Cursors = []
       for (let next = 1; next <= 100; next++) {
         const to = [cursor(RUNS, 0, next)]
-        assert.equal(await other.fold({ from, to, rollups: foldEvents([runOf(next)]), now: next }), true)
+        assert.equal(await other.fold({ from, to, parts: foldEvents([runOf(next)]), now: next }), true)
         from = to
       }
       done = true
@@ -208,7 +209,7 @@ function instanceContract({ open }: StatisticsAdapter): void {
       await using place = await open()
       const instances = [place.statistics, await place.openAgain()]
       const fold = (statistics: StatisticsStore, partition: number) =>
-        statistics.fold({ from: [], to: [cursor(RUNS, partition, 1)], rollups: foldEvents([runOf(1)]), now: 1 })
+        statistics.fold({ from: [], to: [cursor(RUNS, partition, 1)], parts: foldEvents([runOf(1)]), now: 1 })
       assert.deepEqual(await Promise.all(instances.map(fold)), [true, true])
       assert.equal((await place.statistics.totals({})).rollup.runs, 2)
     }
@@ -216,7 +217,7 @@ function instanceContract({ open }: StatisticsAdapter): void {
 
   test('may be closed twice, and keeps everything', async () => {
     await using place = await open()
-    await place.statistics.fold({ from: [], to: [cursor(RUNS, 0, 1)], rollups: foldEvents([runOf(1)]), now: 1 })
+    await place.statistics.fold({ from: [], to: [cursor(RUNS, 0, 1)], parts: foldEvents([runOf(1)]), now: 1 })
     const before = await place.statistics.totals({})
     await place.statistics[Symbol.asyncDispose]()
     await place.statistics[Symbol.asyncDispose]()
@@ -243,7 +244,7 @@ async function foldAll(
     if (some.length === 0) return folded
     const events = some.flatMap((page) => page.events)
     const to = some.map((page) => page.to)
-    if (await statistics.fold({ from, to, rollups: foldEvents(events), now: 1 })) folded += events.length
+    if (await statistics.fold({ from, to, parts: foldEvents(events), now: 1 })) folded += events.length
   }
 }
 
@@ -265,6 +266,6 @@ function recount(events: readonly RunifyEvent[], { user_id, from, to }: Paramete
     return (user_id ?? fields.user_id) === fields.user_id && day >= (from ?? day) && day <= (to ?? day)
   })
   return toStatistics(
-    foldEvents(chosen).find(({ key }) => key.user_id === undefined && key.day < -1e9)?.rollup ?? EMPTY_ROLLUP,
+    foldDays(chosen).find(({ key }) => key.user_id === undefined && key.day < -1e9)?.rollup ?? EMPTY_ROLLUP,
   )
 }

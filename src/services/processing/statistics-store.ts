@@ -1,12 +1,13 @@
 import type { EpochMs } from '../../events/instant.ts'
 import type { Cursors, PartitionCursor } from '../../log/position.ts'
-import type { Rollup, RollupKey } from './rollup.ts'
+import type { FoldParts } from './fold.ts'
+import type { Rollup } from './rollup.ts'
 
 export type Fold = {
   /** Where the reader stood before, of each partition that it read. */
   from: Cursors
   to: Cursors
-  rollups: readonly { key: RollupKey; rollup: Rollup }[]
+  parts: FoldParts
   /** Kept as the time of the last change, unless there is nothing to add. */
   now: EpochMs
 }
@@ -27,7 +28,7 @@ export interface StatisticsStore extends AsyncDisposable {
   cursors(): Promise<PartitionCursor[]>
 
   /**
-   * Adds the rollups and moves the cursors in one transaction. False, and nothing written, when the cursors are not at
+   * Adds the parts and moves the cursors in one transaction. False, and nothing written, when the cursors are not at
    * `from` any more: another instance has folded these events.
    */
   fold(fold: Fold): Promise<boolean>

@@ -24,6 +24,9 @@ export type StatisticsDatabase = {
   counted_cursors: { topic: string; partition_id: number; next: number; updated: number | null }
 }
 
+/** What `clear` empties. */
+export const STATISTICS_TABLES = ['rollups', 'counted_cursors'] as const satisfies (keyof StatisticsDatabase)[]
+
 /** In the order of `toRow`. */
 export const ROLLUP_COLUMNS = [
   'scope',

@@ -1,0 +1,19 @@
+import type { RunifyEvent } from '../../events/catalogue.ts'
+import { type DaysPart, foldDays } from './rollup.ts'
+
+/**
+ * What a page of changes adds to the statistics, a part for each group of tables. A part has a pure function that makes
+ * it of events, and a file for each database that writes it (`sqlite-days.ts`, `mysql-days.ts`). Parts of two pages may
+ * be added in any order.
+ */
+export type FoldParts = {
+  days: DaysPart
+}
+
+export function foldEvents(events: readonly RunifyEvent[]): FoldParts {
+  return { days: foldDays(events) }
+}
+
+export function isEmptyFold({ days }: FoldParts): boolean {
+  return days.length === 0
+}
