@@ -253,6 +253,16 @@ const PROCESSING: RequestPlan[] = [
     parameters: { from: '2024-02-02', to: '2024-02-01' },
     problem: { code: 'invalid_parameter', pointer: '/to' },
   },
+  {
+    operation: 'GET /stats/counted',
+    parameters: { from: '2025-01-01T00:00:00Z', to: '2026-01-01T00:00:00Z' },
+  },
+  {
+    operation: 'GET /stats/counted',
+    how: 'of more than 366 days',
+    parameters: { from: '2024-01-01T00:00:00Z', to: '2026-01-01T00:00:00Z' },
+    problem: { code: 'invalid_parameter', pointer: '/to' },
+  },
 ]
 
 const ANALYZER: RequestPlan[] = [

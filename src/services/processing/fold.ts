@@ -1,4 +1,5 @@
 import type { RunifyEvent } from '../../events/catalogue.ts'
+import { foldHours, type HoursPart } from './counted-hours.ts'
 import { type DaysPart, foldDays } from './rollup.ts'
 
 /**
@@ -8,10 +9,11 @@ import { type DaysPart, foldDays } from './rollup.ts'
  */
 export type FoldParts = {
   days: DaysPart
+  hours: HoursPart
 }
 
 export function foldEvents(events: readonly RunifyEvent[]): FoldParts {
-  return { days: foldDays(events) }
+  return { days: foldDays(events), hours: foldHours(events) }
 }
 
 export function isEmptyFold({ days }: FoldParts): boolean {

@@ -1,8 +1,10 @@
+import type { Kysely } from 'kysely'
 import { nextOf, type PartitionCursor } from '../../log/position.ts'
 import type { MysqlDatabase, MysqlOptions } from '../../store/mysql-database.ts'
 import { nameList, rowLiteral } from '../../store/mysql-literal.ts'
 import { emptyTables, openMysqlDatabase } from '../../store/mysql-migrations.ts'
 import type { MysqlSession } from '../../store/mysql-session.ts'
+import { addHours, type HourRange, readHours } from './counted-hours-tables.ts'
 import { isEmptyFold } from './fold.ts'
 import { addDays } from './mysql-days.ts'
 import { ALL_DAYS, EMPTY_ROLLUP } from './rollup.ts'
@@ -45,19 +47,21 @@ class MysqlStatistics implements StatisticsStore {
       const at = await countedCursors(session)
       if (to.some((cursor) => nextOf(at, cursor) !== nextOf(from, cursor))) return { keep: false, result: false }
       await addDays(session, parts.days)
+      await addHours(session, parts.hours)
       await moveCursors(session, { to, updated: isEmptyFold(parts) ? null : now })
       return { keep: true, result: true }
     })
   }
 
   totals(of: Parameters<StatisticsStore['totals']>[0]): Promise<Totals> {
-    return this.#database.read((db) =>
-      // A snapshot: the same moment for all that the transaction reads.
-      db
-        .transaction()
-        .setIsolationLevel('repeatable read')
-        .execute((snapshot) => readTotals(snapshot, of)),
-    )
+    return this.#snapshot((db) => readTotals(db, of))
+  }
+
+  hours(range: HourRange): ReturnType<StatisticsStore['hours']> {
+    return this.#snapshot(async (db) => ({
+      hours: await readHours(db, range),
+      cursors: (await readCursors(db)).cursors,
+    }))
   }
 
   clear(): Promise<void> {
@@ -66,6 +70,11 @@ class MysqlStatistics implements StatisticsStore {
 
   async checkReady(): Promise<void> {
     await this.cursors()
+  }
+
+  /** The same moment for all that is read. */
+  #snapshot<T>(work: (db: Kysely<StatisticsDatabase>) => Promise<T>): Promise<T> {
+    return this.#database.read((db) => db.transaction().setIsolationLevel('repeatable read').execute(work))
   }
 
   [Symbol.asyncDispose](): Promise<void> {

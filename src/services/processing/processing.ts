@@ -8,8 +8,10 @@ import type { EventLog } from '../../log/event-log.ts'
 import { type Cursors, nextOf } from '../../log/position.ts'
 import type { EventReader } from '../../store/event-store.ts'
 import type { Telemetry } from '../../telemetry.ts'
+import { addCountedHours } from './counted-hours-route.ts'
 import { Counter } from './counter.ts'
 import { toStatistics } from './rollup.ts'
+import { AS_OF, COUNT } from './schemas.ts'
 import type { StatisticsStore } from './statistics-store.ts'
 
 export type ProcessingDeps = {
@@ -54,6 +56,8 @@ export async function createProcessing(deps: ProcessingDeps): Promise<HttpServer
     },
   })
 
+  addCountedHours(server, statistics)
+
   const stop = new AbortController()
   const counting = counter.run(stop.signal)
   server.onDispose(async () => {
@@ -90,7 +94,6 @@ const DESCRIPTION =
   'not depend on the order in which events came; averages are such a sum divided by its count. Without events counts ' +
   'are 0 and all else is null.'
 
-const COUNT = { type: 'integer', minimum: 0 }
 const METRES = { type: ['number', 'null'], description: 'Metres' }
 const SECONDS = { type: ['number', 'null'], description: 'Seconds' }
 const RESPONSE = {
@@ -114,14 +117,7 @@ const RESPONSE = {
     total_run_duration: SECONDS,
     total_song_duration: SECONDS,
     last_updated: { type: ['string', 'null'], format: 'date-time', description: 'When an event was last counted' },
-    as_of: {
-      type: 'array',
-      description: 'The events below these positions are counted',
-      items: {
-        type: 'object',
-        properties: { topic: { type: 'string' }, partition: { type: 'integer' }, next: { type: 'integer' } },
-      },
-    },
+    as_of: AS_OF,
     behind: { ...COUNT, description: 'Records in the log that are not counted yet; repeats are among them' },
   },
 }

@@ -3,6 +3,7 @@ import type { DatabaseSync } from 'node:sqlite'
 import type { Kysely } from 'kysely'
 import { nextOf, type PartitionCursor } from '../../log/position.ts'
 import { guard, openReader, openSqlite, transact } from '../../store/sqlite-database.ts'
+import { type HourRange, prepareHours, readHours } from './counted-hours-tables.ts'
 import { isEmptyFold } from './fold.ts'
 import { prepareDays } from './sqlite-days.ts'
 import type { Fold, StatisticsStore, Totals } from './statistics-store.ts'
@@ -46,6 +47,7 @@ class SqliteStatistics implements StatisticsStore {
           if ((row?.next ?? 0) !== nextOf(from, { topic, partition })) return false
         }
         this.#statements.addDays(parts.days)
+        this.#statements.addHours(parts.hours)
         const updated = isEmptyFold(parts) ? null : now
         for (const { topic, partition, next } of to) this.#statements.moveCursor.run(topic, partition, next, updated)
         return true
@@ -55,6 +57,15 @@ class SqliteStatistics implements StatisticsStore {
 
   totals(of: Parameters<StatisticsStore['totals']>[0]): Promise<Totals> {
     return guard('statistics_unavailable', () => this.#reader.transaction().execute((db) => readTotals(db, of)))
+  }
+
+  hours(range: HourRange): ReturnType<StatisticsStore['hours']> {
+    return guard('statistics_unavailable', () =>
+      this.#reader.transaction().execute(async (db) => ({
+        hours: await readHours(db, range),
+        cursors: (await readCursors(db)).cursors,
+      })),
+    )
   }
 
   clear(): Promise<void> {
@@ -83,5 +94,6 @@ function prepareStatements(database: DatabaseSync) {
         'ON CONFLICT (topic, partition_id) DO UPDATE SET next = excluded.next, updated = coalesce(excluded.updated, updated)',
     ),
     addDays: prepareDays(database),
+    addHours: prepareHours(database),
   }
 }

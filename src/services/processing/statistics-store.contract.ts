@@ -5,6 +5,7 @@ import { CATALOGUE, EVENT_TYPES, type RunifyEvent } from '../../events/catalogue
 import { anyEvent } from '../../events/event.arbitrary.ts'
 import { MS_PER_DAY } from '../../events/instant.ts'
 import { type Cursors, formatCursors, nextOf, type PartitionCursor } from '../../log/position.ts'
+import { type CountedHour, MS_PER_HOUR } from './counted-hours.ts'
 import { foldEvents } from './fold.ts'
 import { EMPTY_ROLLUP, foldDays, toStatistics } from './rollup.ts'
 import type { StatisticsStore, Totals } from './statistics-store.ts'
@@ -23,6 +24,7 @@ export function statisticsStoreContract(adapter: StatisticsAdapter): void {
   describe(`statistics store: ${adapter.name}`, () => {
     describe('fold', () => foldContract(adapter))
     describe('totals', () => totalsContract(adapter))
+    describe('hours', () => hoursContract(adapter))
     describe('several instances', () => instanceContract(adapter))
   })
 }
@@ -185,6 +187,39 @@ function totalsContract({ open }: StatisticsAdapter): void {
     }
     await folding
     consistent(await place.statistics.totals({}))
+  })
+}
+
+function hoursContract({ open }: StatisticsAdapter): void {
+  test('are those in which the events were received, with a fingerprint of their ids', async () => {
+    await using place = await open()
+    const { statistics } = place
+    const anyReceived = fc
+      .tuple(anyRunOrPlay, fc.integer({ min: -3, max: 5 }), fc.nat(MS_PER_HOUR - 1))
+      .map(([event, hour, ms]) => ({ ...event, date_created: hour * MS_PER_HOUR + ms }))
+    const events = fc.sample(anyReceived, { numRuns: 200, seed: 3 }) as RunifyEvent[]
+    let from: Cursors = []
+    for (const [index, some] of [events.slice(0, 70), events.slice(70)].entries()) {
+      const to = [cursor(RUNS, 0, index + 1)]
+      await statistics.fold({ from, to, parts: foldEvents(some), now: 1 })
+      from = to
+    }
+    const expected = EVENT_TYPES.flatMap((type) =>
+      [-3, -2, -1, 0, 1, 2, 3, 4, 5].map((hour) => {
+        const its = events.filter(
+          (event) => event.type === type && Math.floor(event.date_created / MS_PER_HOUR) === hour,
+        )
+        const sum = its.reduce((total, { trace_id }) => total + BigInt(`0x${trace_id.slice(-12)}`), 0n)
+        return { type, hour, events: its.length, fingerprint: Number(sum % 2n ** 48n) }
+      }),
+    ).filter((counted) => counted.events > 0)
+    const byHour = (a: CountedHour, b: CountedHour) => a.hour - b.hour || (a.type < b.type ? -1 : 1)
+    assert.deepEqual(await statistics.hours({ from: -99, to: 99 }), { hours: expected.sort(byHour), cursors: from })
+    const { hours } = await statistics.hours({ from: -1, to: 4 })
+    assert.deepEqual(
+      hours,
+      expected.filter(({ hour }) => hour >= -1 && hour < 4),
+    )
   })
 }
 

@@ -1,5 +1,7 @@
 import type { EpochMs } from '../../events/instant.ts'
 import type { Cursors, PartitionCursor } from '../../log/position.ts'
+import type { HoursPart } from './counted-hours.ts'
+import type { HourRange } from './counted-hours-tables.ts'
 import type { FoldParts } from './fold.ts'
 import type { Rollup } from './rollup.ts'
 
@@ -35,6 +37,9 @@ export interface StatisticsStore extends AsyncDisposable {
 
   /** Everything of `user_id`, or of everybody; of the days `from` to `to`, both included, or of all. */
   totals(of: { user_id?: string | undefined; from?: number | undefined; to?: number | undefined }): Promise<Totals>
+
+  /** How many events are counted of each hour in which they were received. */
+  hours(range: HourRange): Promise<{ hours: HoursPart; cursors: PartitionCursor[] }>
 
   /** Forgets everything, whole or not at all, also while others fold: they count anew from the beginning. */
   clear(): Promise<void>

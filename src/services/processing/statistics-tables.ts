@@ -1,6 +1,7 @@
 import { type Kysely, sql } from 'kysely'
 import type { Migration } from 'kysely/migration'
 import { type ColumnValue, columnType, type Dialect, uuidToBytes } from '../../store/columns.ts'
+import { type CountedHourRow, createCountedHours } from './counted-hours-tables.ts'
 import { decodeSum, encodeSum } from './exact-sum.ts'
 import { ALL_DAYS, EMPTY_ROLLUP, mergeRollups, type Rollup, type RollupKey } from './rollup.ts'
 import type { StatisticsStore, Totals } from './statistics-store.ts'
@@ -21,11 +22,16 @@ export type RollupRow = {
 
 export type StatisticsDatabase = {
   rollups: RollupRow
+  counted_hours: CountedHourRow
   counted_cursors: { topic: string; partition_id: number; next: number; updated: number | null }
 }
 
 /** What `clear` empties. */
-export const STATISTICS_TABLES = ['rollups', 'counted_cursors'] as const satisfies (keyof StatisticsDatabase)[]
+export const STATISTICS_TABLES = [
+  'rollups',
+  'counted_hours',
+  'counted_cursors',
+] as const satisfies (keyof StatisticsDatabase)[]
 
 /** In the order of `toRow`. */
 export const ROLLUP_COLUMNS = [
@@ -84,7 +90,16 @@ export async function readTotals(
 }
 
 export function statisticsMigrations(dialect: Dialect): Record<string, Migration> {
-  return { '001_rollups': { up: (db) => createRollups(db, dialect) } }
+  return {
+    '001_rollups': { up: (db) => createRollups(db, dialect) },
+    // What was counted before has no hours, so counting begins anew.
+    '002_counted_hours': {
+      up: async (db) => {
+        await createCountedHours(db, dialect)
+        for (const table of ['rollups', 'counted_cursors']) await sql`delete from ${sql.table(table)}`.execute(db)
+      },
+    },
+  }
 }
 
 async function createRollups(db: Kysely<unknown>, dialect: Dialect): Promise<void> {
