@@ -267,6 +267,25 @@ const PROCESSING: RequestPlan[] = [
 
 const ANALYZER: RequestPlan[] = [
   { operation: 'GET /stats', tests: `${scripts.testCountNames(COUNT_NAMES)}${scripts.TEST_LOG}` },
+  {
+    operation: 'GET /dead-letters',
+    how: 'with a reason that there is not',
+    parameters: { reason: 'bad_weather' },
+    problem: { code: 'invalid_parameter', pointer: '/reason' },
+  },
+  {
+    operation: 'POST /dead-letters/redrive',
+    how: 'as a dry run',
+    about: 'Nothing is sent: it only says what would be.',
+    body: json({ filter: { user_id: NO_EVENT }, dry_run: true }),
+    tests: scripts.testEqual('dry_run', true),
+  },
+  {
+    operation: 'POST /dead-letters/redrive',
+    how: 'of nothing',
+    body: json({ ids: [] }),
+    problem: { code: 'invalid_body', pointer: '/ids' },
+  },
 ]
 
 function planIndexes(type: EventType): RequestPlan[] {

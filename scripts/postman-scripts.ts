@@ -209,6 +209,6 @@ pm.test('there are changes, and more can be asked for', () => {
 export const TEST_METRICS = `
 pm.test('there are metrics of Runify', () => pm.expect(pm.response.text()).to.match(/^runify_/m))`
 
-export function testEqual(name: string, value: string | number): string {
+export function testEqual(name: string, value: string | number | boolean): string {
   return `\npm.test('${name} is ${value}', () => pm.expect(pm.response.json().${name}).to.equal(${JSON.stringify(value)}))`
 }

@@ -99,6 +99,12 @@ function describeEvents(log: Logger, registry: Registry) {
     labelNames: ['reason'],
     registers,
   })
+  const redriven = new Counter({
+    name: 'runify_redrives_total',
+    help: 'Dead letters that were to be sent again, by what became of it',
+    labelNames: ['outcome'],
+    registers,
+  })
   const counted = new Counter({
     name: 'runify_events_counted_total',
     help: 'Events folded into the statistics',
@@ -143,6 +149,10 @@ function describeEvents(log: Logger, registry: Registry) {
     deadLetter: (letter: { reason: string; detail: string; topic: string; partition: number; offset: number }) => {
       dead.inc({ reason: letter.reason })
       log.warn(letter, 'a record went to the dead letters')
+    },
+    redriven: (letter: { id: string; topic: string; partition: number; offset: number; outcome: string }) => {
+      redriven.inc({ outcome: letter.outcome })
+      log.info(letter, 'a dead letter was to be sent again')
     },
     recordsRemovedUnread: (gap: { topic: string; partition: number; from: number; to: number }) => {
       failures.inc({ work: 'consume', code: 'removed_unread' })

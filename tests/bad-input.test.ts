@@ -8,6 +8,7 @@ import { CATALOGUE } from '../src/events/catalogue.ts'
 import { BAD_ADDRESSES } from './bad-input/addresses.ts'
 import { checkProblem, send, sendRaw } from './bad-input/bad-case.ts'
 import { BAD_BODIES } from './bad-input/bodies.ts'
+import { BAD_ORDERS } from './bad-input/orders.ts'
 import { BAD_REQUESTS, RAW_REQUESTS } from './bad-input/requests.ts'
 import { getJson, type Json, post, type Runify, settled, startInProcess, waitFor } from './harness.ts'
 
@@ -28,7 +29,7 @@ describe('bad input', () => {
   })
   after(() => runify?.[Symbol.asyncDispose]())
 
-  for (const [what, cases] of Object.entries({ ...BAD_BODIES, ...BAD_REQUESTS, ...BAD_ADDRESSES })) {
+  for (const [what, cases] of Object.entries({ ...BAD_BODIES, ...BAD_REQUESTS, ...BAD_ADDRESSES, ...BAD_ORDERS })) {
     describe(`refuses ${what}`, () => {
       for (const bad of cases) {
         test(bad.name, async () => {
@@ -146,7 +147,7 @@ describe('bad input', () => {
         assert.equal(status, 201, JSON.stringify(body))
         await settled(runify)
         const stored = await getJson(`${runify.addresses.storage}/events/${body.trace_id}`)
-        const { type: _, trace_id: __, date_created: ___, ...fields } = stored
+        const { type: _, trace_id: __, date_created: ___, partition: ____, offset: _____, ...fields } = stored
         assert.deepEqual(fields, event)
       })
     }

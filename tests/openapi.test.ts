@@ -29,8 +29,6 @@ const NOT_YET = [
   'processing GET /stats/daily',
   'processing GET /stats/songs',
   'processing GET /stats/artists',
-  'analyzer GET /dead-letters',
-  'analyzer POST /dead-letters/redrive',
   'analyzer GET /tail',
 ]
 

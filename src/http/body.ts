@@ -6,6 +6,8 @@ import { HttpProblem } from './problem.ts'
 /** How long one body that is held in memory may take to arrive; a stream only has to keep moving. */
 const BODY_DEADLINE_MS = 10_000
 const DISCARD_BYTES_MAX = 32 * 1024 * 1024
+/** What to do about a body that is too large, where nobody says otherwise. */
+const ADVICE = 'send more events than that as application/x-ndjson'
 /** How long what a client still sends is thrown away, so that it can read the answer before the connection closes. */
 export const DISCARD_MS_MAX = 2000
 
@@ -69,10 +71,10 @@ export class BodyBudget {
  */
 export async function readBody(
   request: IncomingMessage,
-  { bytesMax, budget }: { bytesMax: number; budget: BodyBudget },
+  { bytesMax, budget, advice = ADVICE }: { bytesMax: number; budget: BodyBudget; advice?: string },
 ): Promise<Buffer> {
   if (Number(request.headers['content-length'] ?? 0) > bytesMax && request.headers['content-encoding'] === undefined) {
-    throw tooLarge(bytesMax)
+    throw tooLarge(bytesMax, advice)
   }
   const body = decodedBody(request)
   const { promise: ended, resolve, reject } = Promise.withResolvers<void>()
@@ -80,7 +82,7 @@ export async function readBody(
   let bytes = 0
   const take = (chunk: Buffer) => {
     try {
-      if (bytes + chunk.byteLength > bytesMax) throw tooLarge(bytesMax)
+      if (bytes + chunk.byteLength > bytesMax) throw tooLarge(bytesMax, advice)
       budget.take(chunk.byteLength)
       bytes += chunk.byteLength
       chunks.push(chunk)
@@ -164,7 +166,7 @@ function cutOff(): HttpProblem {
   return new HttpProblem('invalid_request', 'the connection ended before the body did')
 }
 
-function tooLarge(bytesMax: number): HttpProblem {
-  const detail = `a JSON body may have ${bytesMax} bytes; send more events than that as application/x-ndjson`
+function tooLarge(bytesMax: number, advice: string): HttpProblem {
+  const detail = `a JSON body may have ${bytesMax} bytes; ${advice}`
   return new HttpProblem('body_too_large', detail, { more: { limit_bytes: bytesMax } })
 }

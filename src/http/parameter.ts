@@ -4,7 +4,7 @@ import { HttpProblem } from './problem.ts'
 /** What a query or path parameter is. Checks, types and OpenAPI follow from it, as with the fields of events. */
 export type Parameter = { description: string; required?: true } & (
   | { kind: 'integer'; min: number; max: number; standard?: number }
-  | { kind: 'choice'; choices: readonly string[]; standard: string }
+  | { kind: 'choice'; choices: readonly string[]; standard?: string }
   | { kind: 'uuid' }
   | { kind: 'instant' }
   | { kind: 'day' }

@@ -6,6 +6,7 @@ import type { FailureCode } from '../errors.ts'
 export const PROBLEMS = {
   invalid_event: { status: 400, title: 'The event is not valid' },
   invalid_events: { status: 400, title: 'None of the events is valid' },
+  invalid_body: { status: 400, title: 'The body is not valid' },
   invalid_json: { status: 400, title: 'The body is not JSON' },
   invalid_encoding: { status: 400, title: 'The body cannot be decompressed' },
   invalid_parameter: { status: 400, title: 'A parameter is not valid' },

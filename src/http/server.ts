@@ -18,6 +18,7 @@ import type { Telemetry } from '../telemetry.ts'
 import { Acceptors, findPort, listenError, SHARED } from './acceptors.ts'
 import { checkKey } from './api-keys.ts'
 import { DISCARD_MS_MAX, discardBody } from './body.ts'
+import { BODY_PROBLEMS, type OrderRoute, readOrder } from './json-body.ts'
 import { type Parameter, type Parameters, type ParameterValues, parameterSchema, readParameters } from './parameter.ts'
 import { type PostRoute, writeAnswer } from './post-path.ts'
 import { HttpProblem, PROBLEM_OF_FAILURE, type ProblemCode } from './problem.ts'
@@ -158,6 +159,25 @@ export class HttpServer implements AsyncDisposable {
       readParameters({}, request.query as Record<string, unknown>)
       reply.hijack()
       void this.#servePost(path, route, request.raw, reply.raw)
+    })
+  }
+
+  /** Adds a path that takes a small JSON body and acts on it. Needs a key of scope `write` where there are keys. */
+  order<T>(path: string, route: OrderRoute<T>): void {
+    const { summary, description, body, check, response, problems, handler } = route
+    const schema = {
+      tags: [this.#options.service],
+      summary,
+      description,
+      body: { content: { [JSON_TYPE]: { schema: body } } },
+      response: {
+        200: { description: summary, content: { [JSON_TYPE]: { schema: response } } },
+        ...problemResponses([...BODY_PROBLEMS, ...problems]),
+      },
+    }
+    this.app.post(path, { schema }, async (request, reply) => {
+      readParameters({}, request.query as Record<string, unknown>)
+      return handler({ order: await readOrder(request.raw, check), request, reply })
     })
   }
 

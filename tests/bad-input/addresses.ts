@@ -32,6 +32,8 @@ function badMethods(): BadCase[] {
     wrong('processing', 'POST', '/stats', 'GET, HEAD'),
     wrong('analyzer', 'DELETE', '/running?index=0', 'GET, HEAD'),
     wrong('analyzer', 'POST', '/openapi.json', 'GET, HEAD'),
+    wrong('analyzer', 'POST', '/dead-letters', 'GET, HEAD'),
+    wrong('analyzer', 'GET', '/dead-letters/redrive', 'POST'),
   ]
 }
 
@@ -169,6 +171,19 @@ function badParameters(): BadCase[] {
     bad('analyzer', '/music?index=0&index=0', ['/index']),
     bad('analyzer', '/music?index=0&n=0', ['/n']),
     bad('analyzer', '/stats?index=0', ['/index']),
+    ...[
+      'limit=0',
+      'limit=201',
+      'order=up',
+      'reason=weather',
+      'type=swim',
+      'user_id=me',
+      'from=today',
+      'redriven=maybe',
+    ].map((query) => bad('analyzer', `/dead-letters?${query}`, [`/${query.split('=')[0]}`])),
+    ...['abc', cursor('desc'), cursor('asc 0:0-1'), cursor('desc 0:0')].map((text) =>
+      bad('analyzer', `/dead-letters?cursor=${text}`, ['/cursor']),
+    ),
     bad('receiver', '/stats/running?dry_run=true', ['/dry_run']),
   ].map((found) => (found.service === 'receiver' ? { ...found, body: BODY } : found))
 }

@@ -6,6 +6,7 @@ import { HttpProblem } from '../../http/problem.ts'
 import { HttpServer } from '../../http/server.ts'
 import type { EventLog, GroupCursor, PartitionRange } from '../../log/event-log.ts'
 import type { Telemetry } from '../../telemetry.ts'
+import { addDeadLetters } from './dead-letters.ts'
 import { findNth } from './nth-record.ts'
 
 export type AnalyzerDeps = { log: EventLog; config: Config; telemetry: Telemetry }
@@ -39,6 +40,7 @@ export async function createAnalyzer({ log, config, telemetry }: AnalyzerDeps): 
       handler: ({ values }) => readNth(log, type, values.index),
     })
   }
+  addDeadLetters(server, { log, telemetry })
   return server
 }
 

@@ -1,0 +1,202 @@
+import { randomUUID } from 'node:crypto'
+import { typeOfTopic } from '../../events/catalogue.ts'
+import { decodeEvent } from '../../events/codec.ts'
+import { type EpochMs, formatInstant } from '../../events/instant.ts'
+import { DEAD_LETTER_TOPIC, decodeDeadLetter } from '../../log/dead-letter.ts'
+import type { EventLog, LogRecord, NewRecord } from '../../log/event-log.ts'
+import type { Telemetry } from '../../telemetry.ts'
+import { formatId, type Letter, type LetterPlace, originalText, parseId, readLetter } from './letter.ts'
+import { type Family, ledgerEntry, nextGeneration, type RedriveLedger } from './redrive-ledger.ts'
+import { readOrSkip } from './topic-follower.ts'
+
+export const OUTCOMES = [
+  /** Its record is in its topic once more. */
+  'redriven',
+  /** A dry run: it would be. */
+  'would_redrive',
+  /** It was before. */
+  'already_redriven',
+  /** Somebody began it, and it was sent or not: see `force`. */
+  'unfinished',
+  /** Its bytes are no event, and would come back at once. */
+  'undecodable',
+  /** The store has its `trace_id` with another content, which sending it again does not change. */
+  'conflict',
+  /** It has come back so often that it would only come back again. */
+  'attempts_exhausted',
+  /** There is no such letter, or retention has removed it. */
+  'not_found',
+] as const
+export type Outcome = (typeof OUTCOMES)[number]
+
+export type RedriveResult = { id: string; outcome: Outcome; detail?: string; attempts?: number }
+
+export type RedriveOptions = {
+  dryRun: boolean
+  /** Whether those that are unfinished are sent again. */
+  force: boolean
+  /** From how many attempts on a content is left alone. */
+  attemptsMax: number
+}
+
+export type RedriverDeps = { log: EventLog; ledger: RedriveLedger; telemetry: Telemetry; newId?: () => string }
+
+/** A letter with its whole record. */
+type Whole = { letter: Letter; record: LogRecord }
+type Claimed = Whole & { claim: string; generation: number }
+type Judged = { outcome: Outcome; detail?: string }
+
+/** What is claimed before it is sent: as much is unfinished at most when this process is killed. */
+const CHUNK_LETTERS = 100
+const CHUNK_BYTES_MAX = 1024 * 1024
+
+/**
+ * Sends the records of dead letters again, as they were, to the topic that they came from. The invariant: each letter at
+ * most once, whoever is killed and however many do it, because it is claimed in the log first, and only who was granted
+ * the claim sends. A repeat would be harmless all the same, for an event is stored once by its `trace_id`.
+ */
+export class Redriver {
+  readonly #deps: RedriverDeps
+  readonly #newId: () => string
+
+  constructor(deps: RedriverDeps) {
+    this.#deps = deps
+    this.#newId = deps.newId ?? randomUUID
+  }
+
+  /** The results in the order of `letters`; those of one letter, which may be there as several copies, are the same. */
+  async redrive(letters: readonly Letter[], options: RedriveOptions): Promise<RedriveResult[]> {
+    const results = new Map<string, RedriveResult>()
+    const distinct = new Map(letters.map((letter) => [originalText(letter), letter] as const))
+    for (const chunk of chunksOf([...distinct.values()])) {
+      for (const [letter, result] of await this.#redriveChunk(chunk, options)) results.set(originalText(letter), result)
+    }
+    return letters.map((letter) => {
+      return { ...(results.get(originalText(letter)) as RedriveResult), id: formatId(letter.at) }
+    })
+  }
+
+  /** The same for ids, of which some may name nothing. */
+  async redriveIds(ids: readonly string[], options: RedriveOptions): Promise<RedriveResult[]> {
+    const { log } = this.#deps
+    const partitions = (await log.partitions(DEAD_LETTER_TOPIC)).length
+    const found = new Map<string, Letter>()
+    for (const id of ids) {
+      const at = parseId(id)
+      const record = at === undefined || at.partition >= partitions ? undefined : await readAt(log, at)
+      if (at !== undefined && record !== undefined) found.set(id, readLetter(at.partition, record))
+    }
+    const results = new Map((await this.redrive([...found.values()], options)).map((result) => [result.id, result]))
+    return ids.map((id) => {
+      const letter = found.get(id)
+      const result = letter === undefined ? undefined : results.get(formatId(letter.at))
+      return { ...(result ?? { outcome: 'not_found', detail: 'there is no such letter, or no longer' }), id }
+    })
+  }
+
+  async #redriveChunk(chunk: readonly Letter[], options: RedriveOptions): Promise<Map<Letter, RedriveResult>> {
+    const { ledger, telemetry } = this.#deps
+    const judged = new Map<Letter, Judged>()
+    const known = await ledger.lookUp(chunk)
+    const claims: Claimed[] = []
+    for (const letter of chunk) {
+      const { record, ...judgement } = await this.#judge(letter, known(letter), options)
+      judged.set(letter, judgement)
+      if (record === undefined) continue
+      const generation = nextGeneration(known(letter).redrives.get(originalText(letter)))
+      claims.push({ letter, record, claim: this.#newId(), generation })
+    }
+    const after = options.dryRun || claims.length === 0 ? known : await this.#send(claims, judged)
+    const results = new Map<Letter, RedriveResult>()
+    for (const [letter, judgement] of judged) {
+      results.set(letter, { id: formatId(letter.at), ...judgement, attempts: after(letter).attempts })
+      if (!options.dryRun) telemetry.redriven({ id: formatId(letter.at), ...letter.original, ...judgement })
+    }
+    return results
+  }
+
+  /** With the record, where it is to be sent. */
+  async #judge(letter: Letter, family: Family, options: RedriveOptions): Promise<Judged & { record?: LogRecord }> {
+    const own = family.redrives.get(originalText(letter))
+    if (own?.state === 'redriven') return alreadyRedriven(own.time)
+    if (letter.reason === 'conflict') {
+      return {
+        outcome: 'conflict',
+        detail: 'the store has this trace_id with another content, and would refuse it again',
+      }
+    }
+    if (own !== undefined && !options.force) return unfinished(own.time)
+    if (family.attempts >= options.attemptsMax) {
+      return { outcome: 'attempts_exhausted', detail: `it was redriven ${family.attempts} times and came back` }
+    }
+    const type = typeOfTopic(letter.original.topic)
+    if (type === undefined) {
+      return { outcome: 'undecodable', detail: `${letter.original.topic} is no topic of events` }
+    }
+    const whole = await readWhole(this.#deps.log, letter)
+    if (whole === undefined) return { outcome: 'not_found', detail: 'there is no such letter, or no longer' }
+    const decoded = decodeEvent(type, whole.value)
+    if (!decoded.ok) return { outcome: 'undecodable', detail: decoded.detail }
+    return options.dryRun ? { outcome: 'would_redrive' } : { outcome: 'redriven', record: whole }
+  }
+
+  /** Claims, sends what was granted, and says so. What is judged otherwise on the way is put into `judged`. */
+  async #send(claims: readonly Claimed[], judged: Map<Letter, Judged>): Promise<(letter: Letter) => Family> {
+    const { log, ledger, telemetry } = this.#deps
+    await log.append(claims.map((claimed) => ledgerEntry(claimed.letter, { ...claimed, state: 'claimed' })))
+    const after = await ledger.lookUp(claims.map(({ letter }) => letter))
+    const granted: Claimed[] = []
+    for (const claimed of claims) {
+      const { letter, claim } = claimed
+      const own = after(letter).redrives.get(originalText(letter))
+      if (own?.claim === claim) granted.push(claimed)
+      else judged.set(letter, own?.state === 'redriven' ? alreadyRedriven(own.time) : unfinished(own?.time))
+    }
+    try {
+      await log.append(granted.map(toRecord))
+      await log.append(granted.map((claimed) => ledgerEntry(claimed.letter, { ...claimed, state: 'redriven' })))
+    } catch (error) {
+      telemetry.workFailed('redrive', error)
+      for (const { letter } of granted) judged.set(letter, unfinished(undefined))
+    }
+    return after
+  }
+}
+
+function toRecord({ letter, record }: Claimed): NewRecord {
+  return { topic: letter.original.topic, key: record.key, value: record.value }
+}
+
+function alreadyRedriven(time: EpochMs): Judged {
+  return { outcome: 'already_redriven', detail: `on ${formatInstant(time)}` }
+}
+
+/** It may be under way elsewhere, too. */
+function unfinished(since: EpochMs | undefined): Judged {
+  const begun = since === undefined ? 'the log did not confirm it' : `it was begun on ${formatInstant(since)}`
+  return { outcome: 'unfinished', detail: `${begun}: its record was sent or not, force sends it again` }
+}
+
+function chunksOf(letters: readonly Letter[]): Letter[][] {
+  const chunks: Letter[][] = []
+  let bytes = 0
+  for (const letter of letters) {
+    const last = chunks.at(-1)
+    bytes += letter.bytes
+    if (last === undefined || last.length === CHUNK_LETTERS || bytes > CHUNK_BYTES_MAX) {
+      chunks.push([letter])
+      bytes = letter.bytes
+    } else last.push(letter)
+  }
+  return chunks
+}
+
+async function readWhole(log: EventLog, { at }: Letter): Promise<LogRecord | undefined> {
+  const record = await readAt(log, at)
+  return record === undefined ? undefined : decodeDeadLetter(record.value)?.record
+}
+
+async function readAt(log: EventLog, { partition, offset }: LetterPlace): Promise<LogRecord | undefined> {
+  const [record] = await readOrSkip(log, { topic: DEAD_LETTER_TOPIC, partition, from: offset, to: offset + 1 })
+  return record?.offset === offset ? record : undefined
+}

@@ -1,0 +1,96 @@
+import { setImmediate as others } from 'node:timers/promises'
+import { isFailure } from '../../errors.ts'
+import type { EventLog, LogRecord } from '../../log/event-log.ts'
+
+export type FollowerOptions = {
+  log: EventLog
+  topic: string
+  /** Is given every record once, each partition's in their order. */
+  visit: (partition: number, record: LogRecord) => void
+  /** How many of the newest are read when it begins; all where nothing is said. */
+  recordsMax?: number
+}
+
+const READ_RECORDS = 500
+const READ_BYTES_MAX = 1024 * 1024
+
+/** Reads a small topic on from where it stopped, whenever somebody wants to know what is in it now. */
+export class TopicFollower {
+  readonly #options: FollowerOptions
+  readonly #next = new Map<number, number>()
+  #underWay: Promise<void> | undefined
+  #following: Promise<void> | undefined
+  /** Whether it has left out what was older than `recordsMax`. */
+  leftOut = false
+
+  constructor(options: FollowerOptions) {
+    this.#options = options
+  }
+
+  /** Resolves when all has been visited that the topic held at the time of the call. */
+  catchUp(): Promise<void> {
+    if (this.#underWay === undefined) {
+      this.#underWay = this.#read().finally(() => {
+        this.#underWay = undefined
+      })
+      return this.#underWay
+    }
+    // What is being read may have seen the end before this call: those who wait share the reading after it.
+    this.#following ??= this.#underWay
+      .catch(() => {})
+      .then(() => {
+        this.#following = undefined
+        return this.catchUp()
+      })
+    return this.#following
+  }
+
+  /** Up to where each partition has been visited. */
+  next(partition: number): number {
+    return this.#next.get(partition) ?? 0
+  }
+
+  async #read(): Promise<void> {
+    const { log, topic, recordsMax = Number.POSITIVE_INFINITY } = this.#options
+    const ranges = await log.partitions(topic)
+    for (const { partition, first, next } of ranges) {
+      const begin = Math.max(first, Math.ceil(next - recordsMax / ranges.length))
+      if (!this.#next.has(partition)) {
+        this.leftOut ||= begin > first
+        this.#next.set(partition, begin)
+      }
+      await readStretch(log, { topic, partition, from: this.next(partition), to: next }, (record) => {
+        this.#options.visit(partition, record)
+        this.#next.set(partition, record.offset + 1)
+      })
+      this.#next.set(partition, Math.max(this.next(partition), next))
+    }
+  }
+}
+
+export type TopicStretch = { topic: string; partition: number; from: number; to: number }
+
+/** Visits what there is from offset `from` on and before `to`; what retention removes meanwhile is left out. */
+export async function readStretch(log: EventLog, stretch: TopicStretch, visit: (record: LogRecord) => void) {
+  const { topic, partition, to } = stretch
+  for (let from = stretch.from; from < to; ) {
+    const records = await readOrSkip(log, { topic, partition, from, to })
+    for (const record of records) if (record.offset < to) visit(record)
+    from = (records.at(-1)?.offset ?? to) + 1
+    // An embedded log never waits for anything: without this, a long reading would keep requests waiting.
+    await others()
+  }
+}
+
+/** The next records of the stretch, some of them; none only where there are none. */
+export async function readOrSkip(log: EventLog, { topic, partition, from, to }: TopicStretch): Promise<LogRecord[]> {
+  const limit = Math.min(to - from, READ_RECORDS)
+  try {
+    return await log.read({ topic, partition, from, limit, bytesMax: READ_BYTES_MAX })
+  } catch (error) {
+    if (!isFailure(error, 'offset_removed')) throw error
+  }
+  const range = (await log.partitions(topic)).find((one) => one.partition === partition)
+  if (range === undefined || range.first >= to || range.first <= from) return []
+  return readOrSkip(log, { topic, partition, from: range.first, to })
+}
