@@ -32,6 +32,7 @@ export function planRequests(examples: readonly PostExample[]): Record<ServiceNa
     storage: [...EVENT_TYPES.flatMap(planStored), ...STORAGE],
     processing: PROCESSING,
     analyzer: [...ANALYZER, ...EVENT_TYPES.flatMap(planIndexes)],
+    'health-check': [],
   }
 }
 

@@ -6,6 +6,7 @@ import { readConfig, type ServiceName } from '../src/config.ts'
 import type { HttpServer } from '../src/http/server.ts'
 import { EmbeddedLog } from '../src/log/embedded-log.ts'
 import { createAnalyzer } from '../src/services/analyzer/analyzer.ts'
+import { createHealthCheck } from '../src/services/health-check/health-check.ts'
 import { createProcessing } from '../src/services/processing/processing.ts'
 import { openSqliteStatistics } from '../src/services/processing/sqlite-statistics.ts'
 import { createReceiver } from '../src/services/receiver/receiver.ts'
@@ -33,6 +34,14 @@ export async function generateOpenapi(): Promise<Record<ServiceName, string>> {
       await createProcessing({ log, reader: store, statistics, config, telemetry: telemetryOf('processing') }),
     ),
     analyzer: opened.use(await createAnalyzer({ log, config, telemetry: telemetryOf('analyzer') })),
+    'health-check': opened.use(
+      await createHealthCheck({
+        addressOf: () => undefined,
+        started: Promise.withResolvers<void>().promise,
+        config,
+        telemetry: telemetryOf('health-check'),
+      }),
+    ),
   }
   const texts: Partial<Record<ServiceName, string>> = {}
   for (const [service, server] of Object.entries(servers) as [ServiceName, HttpServer][]) {

@@ -34,13 +34,16 @@ describe('The configuration', () => {
     const dataDir = resolve('./data')
     assert.deepEqual(readConfig({}), {
       host: '127.0.0.1',
-      ports: { receiver: 8080, storage: 8090, processing: 8100, analyzer: 8110 },
+      ports: { receiver: 8080, storage: 8090, processing: 8100, analyzer: 8110, 'health-check': 8130 },
       log: { kind: 'embedded', dir: dataDir },
       store: { kind: 'embedded', dir: dataDir },
       dataDir,
+      serviceUrls: {},
       storageUrl: undefined,
       storageKey: undefined,
       processingPeriodMs: 2000,
+      healthPeriodMs: 5000,
+      healthTimeoutMs: 2000,
       apiKeys: [],
       bodyBytesMax: 4_194_304,
       lineBytesMax: 65_536,
@@ -93,6 +96,8 @@ describe('The configuration', () => {
 describe('A number', () => {
   const bounds: Record<string, { min: number; max: number; of: (config: ReturnType<typeof readConfig>) => number }> = {
     PROCESSING_PERIOD_MS: { min: 10, max: 3_600_000, of: (config) => config.processingPeriodMs },
+    RUNIFY_HEALTH_PERIOD_MS: { min: 100, max: 600_000, of: (config) => config.healthPeriodMs },
+    RUNIFY_HEALTH_TIMEOUT_MS: { min: 50, max: 60_000, of: (config) => config.healthTimeoutMs },
     RUNIFY_BODY_BYTES_MAX: { min: 1024, max: 67_108_864, of: (config) => config.bodyBytesMax },
     RUNIFY_LINE_BYTES_MAX: { min: 1024, max: 1_048_576, of: (config) => config.lineBytesMax },
     RECEIVER_WORKERS: { min: 1, max: 64, of: (config) => config.receiverWorkers },

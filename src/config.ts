@@ -3,7 +3,7 @@ import { resolve } from 'node:path'
 import { type KafkaAddress, type MysqlAddress, readKafkaAddress, readMysqlAddress } from './addresses.ts'
 import { StartError } from './errors.ts'
 
-export const SERVICES = ['receiver', 'storage', 'processing', 'analyzer'] as const
+export const SERVICES = ['receiver', 'storage', 'processing', 'analyzer', 'health-check'] as const
 export type ServiceName = (typeof SERVICES)[number]
 
 export type LogChoice =
@@ -21,12 +21,18 @@ export type Config = {
   log: LogChoice
   store: StoreChoice
   dataDir: string
+  /** Where services that run elsewhere are found. */
+  serviceUrls: Partial<Record<ServiceName, string>>
   /** Where Processing reads what is stored; undefined: it reads the store itself. */
   storageUrl: string | undefined
-  /** What Processing shows there, when Storage asks for keys. */
+  /** The `read` key that Processing shows there, and the health check everywhere. */
   storageKey: string | undefined
   /** How often statistics are brought up to date, milliseconds, 10…3,600,000. */
   processingPeriodMs: number
+  /** How often the health check asks every service, milliseconds, 100…600,000. */
+  healthPeriodMs: number
+  /** How long it waits for an answer, milliseconds, 50…60,000. */
+  healthTimeoutMs: number
   /** Empty means that nobody is asked for a key. */
   apiKeys: ApiKey[]
   /** The largest JSON body, bytes after decompression. NDJSON has no such limit: it is streamed. */
@@ -53,9 +59,25 @@ export const PORT_VARIABLES: Record<ServiceName, string> = {
   storage: 'STORAGE_PORT',
   processing: 'PROCESSING_PORT',
   analyzer: 'ANALYZER_PORT',
+  'health-check': 'HEALTH_PORT',
 }
 
-const STANDARD_PORTS: Record<ServiceName, number> = { receiver: 8080, storage: 8090, processing: 8100, analyzer: 8110 }
+/** Where others find a service that runs elsewhere. */
+export const URL_VARIABLES: Record<ServiceName, string> = {
+  receiver: 'RUNIFY_RECEIVER_URL',
+  storage: 'RUNIFY_STORAGE_URL',
+  processing: 'RUNIFY_PROCESSING_URL',
+  analyzer: 'RUNIFY_ANALYZER_URL',
+  'health-check': 'RUNIFY_HEALTH_URL',
+}
+
+const STANDARD_PORTS: Record<ServiceName, number> = {
+  receiver: 8080,
+  storage: 8090,
+  processing: 8100,
+  analyzer: 8110,
+  'health-check': 8130,
+}
 
 /**
  * Reads and checks every variable at once, before anything starts. Throws a `StartError` that names the first one
@@ -77,6 +99,7 @@ export function readConfig(environment: Record<string, string | undefined> = pro
   }
   const number = (name: string, standard: number, min: number, max: number) =>
     readNumber(name, read(name), { standard, min, max })
+  const serviceUrls = readServiceUrls(read)
   const store = readStore(read('RUNIFY_STORE') ?? 'embedded', dataDir)
   return {
     host,
@@ -89,9 +112,12 @@ export function readConfig(environment: Record<string, string | undefined> = pro
     }),
     store,
     dataDir,
-    storageUrl: readUrl('RUNIFY_STORAGE_URL', read('RUNIFY_STORAGE_URL')),
+    serviceUrls,
+    storageUrl: serviceUrls.storage,
     storageKey: read('RUNIFY_STORAGE_KEY'),
     processingPeriodMs: number('PROCESSING_PERIOD_MS', 2000, 10, 3_600_000),
+    healthPeriodMs: number('RUNIFY_HEALTH_PERIOD_MS', 5000, 100, 600_000),
+    healthTimeoutMs: number('RUNIFY_HEALTH_TIMEOUT_MS', 2000, 50, 60_000),
     apiKeys,
     bodyBytesMax: number('RUNIFY_BODY_BYTES_MAX', 4 * MIB, 1024, 64 * MIB),
     lineBytesMax: number('RUNIFY_LINE_BYTES_MAX', 64 * 1024, 1024, MIB),
@@ -144,6 +170,11 @@ function readLog(text: string, dir: string, topics: { partitions: number; replic
 
 function readStore(text: string, dir: string): StoreChoice {
   return text === 'embedded' ? { kind: 'embedded', dir } : { kind: 'mysql', ...readMysqlAddress('RUNIFY_STORE', text) }
+}
+
+function readServiceUrls(read: (name: string) => string | undefined): Config['serviceUrls'] {
+  const urls = SERVICES.map((service) => [service, readUrl(URL_VARIABLES[service], read(URL_VARIABLES[service]))])
+  return Object.fromEntries(urls.filter(([, url]) => url !== undefined))
 }
 
 function readUrl(name: string, text: string | undefined): string | undefined {

@@ -1,8 +1,8 @@
 import { setPriority } from 'node:os'
 import { parentPort, workerData } from 'node:worker_threads'
 import { StartError } from './errors.ts'
-import type { ThreadData, ThreadNews } from './service-thread.ts'
-import { startServices } from './system.ts'
+import type { ThreadData, ThreadNews, ThreadOrder } from './service-thread.ts'
+import { type Addresses, startServices } from './system.ts'
 
 /** What runs in a `ServiceThread`: starts the services, waits for `stop`, and closes what it opened. */
 
@@ -17,8 +17,15 @@ const NICENESS = 10
 async function run({ config, services }: ThreadData): Promise<void> {
   if (process.platform === 'linux') setPriority(NICENESS)
   await using opened = new AsyncDisposableStack()
-  const stopped = new Promise((resolve) => port.once('message', resolve))
-  const addresses = await startServices(config, services, opened)
+  const { promise: stopped, resolve: stop } = Promise.withResolvers<void>()
+  const addresses: Addresses = {}
+  const { promise: started, resolve: sayStarted } = Promise.withResolvers<void>()
+  port.on('message', (order: ThreadOrder) => {
+    if (order.kind === 'stop') return stop()
+    Object.assign(addresses, order.addresses)
+    sayStarted()
+  })
+  await startServices(config, services, { opened, addresses, started })
   tell({ kind: 'ready', addresses })
   await stopped
 }

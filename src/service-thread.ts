@@ -4,6 +4,7 @@ import { StartError } from './errors.ts'
 import type { Addresses } from './system.ts'
 
 export type ThreadData = { config: Config; services: readonly ServiceName[] }
+export type ThreadOrder = { kind: 'stop' } | { kind: 'addresses'; addresses: Addresses }
 export type ThreadNews =
   | { kind: 'ready'; addresses: Addresses }
   | { kind: 'failed'; message: string; mendable: boolean }
@@ -49,13 +50,21 @@ export class ServiceThread implements AsyncDisposable {
     throw news.mendable ? new StartError(news.message) : new Error(news.message)
   }
 
+  /** Tells the services where those listen that were started after them. */
+  tellAddresses(addresses: Addresses): void {
+    this.#order({ kind: 'addresses', addresses })
+  }
+
   /** Tells the services to stop, and waits for nothing. */
   stop(): void {
-    this.#worker.postMessage('stop')
+    this.#order({ kind: 'stop' })
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.stop()
     await this.#exited
+  }
+  #order(order: ThreadOrder): void {
+    this.#worker.postMessage(order)
   }
 }

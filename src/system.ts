@@ -1,6 +1,7 @@
 import { openLog, openReader, openStatistics, openStore } from './adapters.ts'
 import { type Config, PORT_VARIABLES, SERVICES, type ServiceName } from './config.ts'
 import type { HttpServer } from './http/server.ts'
+import type { EventLog } from './log/event-log.ts'
 import { lockFolder } from './log/folder-lock.ts'
 import { ServiceThread } from './service-thread.ts'
 import type { EventStore } from './store/event-store.ts'
@@ -33,16 +34,19 @@ export async function startSystem(config: Config, services: readonly ServiceName
 
   const others = services.filter((service) => service !== 'receiver')
   const addresses: Addresses = {}
+  const started = Promise.withResolvers<void>()
   if (services.includes('receiver') && others.length > 0) {
     const thread = opened.use(await ServiceThread.start({ config, services: others }))
     thread.died.catch(died.reject)
     Object.assign(addresses, thread.addresses)
-    Object.assign(addresses, await startServices(config, ['receiver'], opened))
+    await startServices(config, ['receiver'], { opened, addresses, started: started.promise })
+    thread.tellAddresses(addresses)
     // They stop at the same time, each in its thread, because their deadlines would add up.
     opened.defer(() => thread.stop())
   } else {
-    Object.assign(addresses, await startServices(config, services, opened))
+    await startServices(config, services, { opened, addresses, started: started.promise })
   }
+  started.resolve()
   const running = opened.move()
   return { addresses, died: died.promise, [Symbol.asyncDispose]: () => running.disposeAsync() }
 }
@@ -50,16 +54,54 @@ export async function startSystem(config: Config, services: readonly ServiceName
 /** Whether any of them keeps something in the data folder. Several receivers on Kafka do not, and share a folder's name. */
 function usesFolder({ log, store }: Config, services: readonly ServiceName[]): boolean {
   const usesStore = services.some((service) => service === 'storage' || service === 'processing')
-  return log.kind === 'embedded' || (store.kind === 'embedded' && usesStore)
+  return (log.kind === 'embedded' && usesLog(services)) || (store.kind === 'embedded' && usesStore)
 }
 
-/** Opens what the services need, once, and starts them, all in this thread. Everything opened goes to `opened`. */
+/** Those that only ask others. */
+const WITHOUT_LOG: readonly ServiceName[] = ['health-check']
+
+function usesLog(services: readonly ServiceName[]): boolean {
+  return services.some((service) => !WITHOUT_LOG.includes(service))
+}
+
+/** Where it listens here, or where it runs elsewhere: at the address that is configured, or at its standard port. */
+function findService(
+  service: ServiceName,
+  { addresses, config }: { addresses: Addresses; config: Config },
+): string | undefined {
+  const { host, ports, serviceUrls } = config
+  const found = addresses[service] ?? serviceUrls[service]
+  if (found !== undefined) return found
+  return ports[service] === 0 ? undefined : `http://${toReach(host)}:${ports[service]}`
+}
+
+/** What to connect to where something listens on `host`. */
+function toReach(host: string): string {
+  if (host === '0.0.0.0') return '127.0.0.1'
+  if (host === '::') return '[::1]'
+  return host.includes(':') ? `[${host}]` : host
+}
+
+export type Starting = {
+  /** Everything that is opened goes here. */
+  opened: AsyncDisposableStack
+  /** Where the services of this process listen, those of this thread and of others: whoever asks others looks here. */
+  addresses: Addresses
+  /** Resolves when `addresses` has them all. */
+  started: Promise<void>
+}
+
+/** Opens what the services need, once, and starts them, all in this thread. */
 export async function startServices(
   config: Config,
   services: readonly ServiceName[],
-  opened: AsyncDisposableStack,
-): Promise<Addresses> {
-  const log = opened.use(await openLog(config))
+  { opened, addresses, started }: Starting,
+): Promise<void> {
+  let log: Promise<EventLog> | undefined
+  const openLogOnce = () => {
+    log ??= openLog(config).then((it) => opened.use(it))
+    return log
+  }
   let store: Promise<EventStore> | undefined
   const openStoreOnce = () => {
     store ??= openStore(config.store).then((it) => opened.use(it))
@@ -69,14 +111,16 @@ export async function startServices(
   const create: Record<ServiceName, () => Promise<HttpServer>> = {
     receiver: async () => {
       const { createReceiver } = await import('./services/receiver/receiver.ts')
-      return createReceiver({ log, config, telemetry: telemetryOf('receiver') })
+      return createReceiver({ log: await openLogOnce(), config, telemetry: telemetryOf('receiver') })
     },
     storage: async () => {
       const { createStorage } = await import('./services/storage/storage.ts')
+      const log = await openLogOnce()
       return createStorage({ log, store: await openStoreOnce(), config, telemetry: telemetryOf('storage') })
     },
     processing: async () => {
       const { createProcessing } = await import('./services/processing/processing.ts')
+      const log = await openLogOnce()
       const statistics = opened.use(await openStatistics(config.store))
       return createProcessing({
         log,
@@ -88,10 +132,14 @@ export async function startServices(
     },
     analyzer: async () => {
       const { createAnalyzer } = await import('./services/analyzer/analyzer.ts')
-      return createAnalyzer({ log, config, telemetry: telemetryOf('analyzer') })
+      return createAnalyzer({ log: await openLogOnce(), config, telemetry: telemetryOf('analyzer') })
+    },
+    'health-check': async () => {
+      const { createHealthCheck } = await import('./services/health-check/health-check.ts')
+      const addressOf = (service: ServiceName) => findService(service, { addresses, config })
+      return createHealthCheck({ addressOf, started, config, telemetry: telemetryOf('health-check') })
     },
   }
-  const addresses: Addresses = {}
   const servers: HttpServer[] = []
   for (const service of SERVICES.filter((name) => services.includes(name))) {
     const server = opened.use(await create[service]())
@@ -101,7 +149,6 @@ export async function startServices(
   opened.defer(() => {
     for (const server of servers) void server.stopAccepting()
   })
-  return addresses
 
   function telemetryOf(service: ServiceName) {
     return createTelemetry(service, config.logLevel)

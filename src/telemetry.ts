@@ -121,6 +121,19 @@ function describeEvents(log: Logger, registry: Registry) {
     labelNames: ['work', 'code'],
     registers,
   })
+  const up = new Gauge({
+    name: 'runify_watched_up',
+    help: 'Whether a service was ready when the health check last asked it',
+    labelNames: ['watched'],
+    registers,
+  })
+  const watchedSeconds = new Histogram({
+    name: 'runify_watched_seconds',
+    help: 'Time that a service took to say whether it is ready',
+    labelNames: ['watched'],
+    buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5],
+    registers,
+  })
 
   return {
     metricsType: registry.contentType,
@@ -163,6 +176,14 @@ function describeEvents(log: Logger, registry: Registry) {
       log.debug({ count, cursors }, 'counted')
     },
     statisticsBehind: (events: number) => behind.set(events),
+    serviceWatched: (watched: string, { healthy, seconds }: { healthy: boolean; seconds?: number }) => {
+      up.set({ watched }, healthy ? 1 : 0)
+      if (seconds !== undefined) watchedSeconds.observe({ watched }, seconds)
+    },
+    serviceTurned: (watched: string, verdict: { kind: string }) => {
+      if (verdict.kind === 'healthy') log.info({ watched }, 'a service is healthy')
+      else log.warn({ watched, ...verdict }, 'a service is not healthy')
+    },
     workFailed: (work: string, error: unknown) => {
       failures.inc({ work, code: (error as { code?: string }).code ?? 'unknown' })
       log.error({ err: error, work }, 'background work failed and is tried again')

@@ -51,16 +51,19 @@ export async function startInProcess(environment: Environment = {}): Promise<Run
   }
 }
 
-/** A process of its own on the folder `dir`, ready when every service has said where it listens. */
-export async function spawnRunify({ dir, ...environment }: { dir: string } & Environment): Promise<RunifyProcess> {
-  const { child, exited, stderr } = spawnMain({ dir, ...environment })
+/** A process of its own on the folder `dir`, ready when every one of its services has said where it listens. */
+export async function spawnRunify(
+  { dir, ...environment }: { dir: string } & Environment,
+  services: readonly ServiceName[] = SERVICES,
+): Promise<RunifyProcess> {
+  const { child, exited, stderr } = spawnMain({ dir, ...environment }, services)
   const addresses: Partial<Record<ServiceName, string>> = {}
   const listening = new Promise<void>((resolve) => {
     createInterface({ input: child.stdout as NonNullable<typeof child.stdout> }).on('line', (line) => {
       const { msg, service, address } = parseLine(line)
       if (msg !== 'listening') return
       addresses[service as ServiceName] = address as string
-      if (Object.keys(addresses).length === SERVICES.length) resolve()
+      if (Object.keys(addresses).length === services.length) resolve()
     })
   })
   const kill = async (signal: NodeJS.Signals) => {
@@ -163,10 +166,10 @@ export async function settled(
   await waitFor(async () => (await getJson(`${addresses.processing}/stats`)).behind === 0, deadlineMs)
 }
 
-function spawnMain({ dir, ...environment }: { dir: string } & Environment) {
+function spawnMain({ dir, ...environment }: { dir: string } & Environment, services: readonly ServiceName[] = []) {
   const standard = { RUNIFY_DATA_DIR: dir, PROCESSING_PERIOD_MS: PROMPT_PERIOD_MS }
   const env = { ...FREE_PORTS, ...standard, ...environment }
-  const child: ChildProcess = spawn(process.execPath, [MAIN], { env, stdio: ['ignore', 'pipe', 'pipe'] })
+  const child: ChildProcess = spawn(process.execPath, [MAIN, ...services], { env, stdio: ['ignore', 'pipe', 'pipe'] })
   let text = ''
   child.stderr?.setEncoding('utf8').on('data', (chunk: string) => {
     text += chunk

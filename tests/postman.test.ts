@@ -88,7 +88,7 @@ describe('The Postman collection', () => {
   test('says of each variable what it is, and uses no other', () => {
     for (const { key, description } of variables) assert.match(description, /./, key)
     const known = variables.map(({ key }) => key)
-    const used = [...text.matchAll(/\{\{(\w+)\}\}|Variables\.[gs]et\('(\w+)'/g)].map(([, ...names]) =>
+    const used = [...text.matchAll(/\{\{([\w-]+)\}\}|Variables\.[gs]et\('(\w+)'/g)].map(([, ...names]) =>
       names.find(Boolean),
     )
     assert.deepEqual(

@@ -10,7 +10,7 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const COMMAND_MS_MAX = 280_000
 const OUTPUT_MAX = 64 * 1024 * 1024
 const PORTS = [
-  ...['RECEIVER_PORT', 'STORAGE_PORT', 'PROCESSING_PORT', 'ANALYZER_PORT'],
+  ...['RECEIVER_PORT', 'STORAGE_PORT', 'PROCESSING_PORT', 'ANALYZER_PORT', 'HEALTH_PORT'],
   ...['MYSQL_PORT', 'KAFKA_PORT', 'KAFKA_2_PORT', 'KAFKA_3_PORT'],
 ]
 
@@ -34,7 +34,8 @@ export class ComposeProject implements AsyncDisposable {
     this.#name = process.env.RUNIFY_TEST_PROJECT ?? `runify-test-${process.pid}`
     const at = (name: string) => `http://127.0.0.1:${ports[name]}`
     const [receiver, storage] = [at('RECEIVER_PORT'), at('STORAGE_PORT')]
-    this.addresses = { receiver, storage, processing: at('PROCESSING_PORT'), analyzer: at('ANALYZER_PORT') }
+    const [processing, analyzer] = [at('PROCESSING_PORT'), at('ANALYZER_PORT')]
+    this.addresses = { receiver, storage, processing, analyzer, 'health-check': at('HEALTH_PORT') }
   }
 
   /** Starts nothing yet. There is no `.env` before `configure`. */
@@ -97,7 +98,7 @@ export class ComposeProject implements AsyncDisposable {
 
 /** Without the variables of whoever runs the tests: they would come before those of `.env`. */
 function execute(command: string, args: readonly string[], cwd: string): Promise<Output> {
-  const theirs = /^(RUNIFY|MYSQL|KAFKA|COMPOSE|PROCESSING|RECEIVER|STORAGE|ANALYZER)_/
+  const theirs = /^(RUNIFY|MYSQL|KAFKA|COMPOSE|PROCESSING|RECEIVER|STORAGE|ANALYZER|HEALTH)_/
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !theirs.test(name)))
   return new Promise((resolve, reject) => {
     const options = { cwd, env, timeout: COMMAND_MS_MAX, maxBuffer: OUTPUT_MAX }

@@ -14,7 +14,7 @@ import { ComposeProject } from './compose-project.ts'
 
 /** The compose files as users start them, seen from outside: through the published ports. */
 
-const SERVICES = ['receiver', 'storage', 'processing', 'analyzer']
+const SERVICES = ['receiver', 'storage', 'processing', 'analyzer', 'health-check']
 const STOP_S_MAX = 10
 const SETTLED_MS_MAX = 60_000
 const EVENTS = 20_000
@@ -164,7 +164,14 @@ describe('compose.cluster.yaml', () => {
     const running = await Promise.all(
       [...SERVICES, 'balancer'].map(async (service) => [service, (await project.containers(service)).length]),
     )
-    assert.deepEqual(Object.fromEntries(running), { receiver: 2, storage: 3, processing: 2, analyzer: 1, balancer: 1 })
+    assert.deepEqual(Object.fromEntries(running), {
+      receiver: 2,
+      storage: 3,
+      processing: 2,
+      analyzer: 1,
+      'health-check': 1,
+      balancer: 1,
+    })
   })
 
   test('takes in the first events, keeps and counts them', () => checkFirstEvents(project))

@@ -1,0 +1,125 @@
+import { once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type Config, SERVICES, type ServiceName, URL_VARIABLES } from '../../config.ts'
+import type { EpochMs } from '../../events/instant.ts'
+import type { Telemetry } from '../../telemetry.ts'
+import { ask, type Reply } from './ask.ts'
+import { TITLES, type Verdict } from './diagnosis.ts'
+import { History } from './history.ts'
+
+export type WatcherDeps = {
+  /** Where a service is now; undefined where nobody has said. */
+  addressOf: (service: ServiceName) => string | undefined
+  /** Before it resolves, those that are still being started would look as if they were away. */
+  started: Promise<void>
+  config: Pick<Config, 'healthPeriodMs' | 'healthTimeoutMs' | 'storageKey'>
+  telemetry: Telemetry
+  now: () => EpochMs
+}
+
+export type Watched = {
+  service: ServiceName
+  verdict: Verdict
+  /** Since when it has been healthy, or not. */
+  since: EpochMs
+  /** What a healthy service says of itself, in a sentence. */
+  says: string
+  history: History
+}
+
+export const WATCHED = SERVICES.filter((service) => service !== 'health-check')
+
+/** Those that say how many runs and songs they have. */
+const COUNTING: readonly ServiceName[] = ['storage', 'processing', 'analyzer']
+
+/** Asks every service all the time, and remembers a day of it. One round at a time, however slow the answers are. */
+export class Watcher {
+  readonly #deps: WatcherDeps
+  readonly #watched = new Map<ServiceName, Watched>()
+  readonly #firstRound = Promise.withResolvers<void>()
+  readonly since: EpochMs
+  lastRound: EpochMs | undefined
+
+  constructor(deps: WatcherDeps) {
+    this.#deps = deps
+    this.since = deps.now()
+  }
+
+  /** What is known, in the order of the flow; resolves when every service has been asked once. */
+  async watched(): Promise<Watched[]> {
+    await this.#firstRound.promise
+    return WATCHED.map((service) => this.#watched.get(service) as Watched)
+  }
+
+  /** Until the signal aborts. */
+  async run(signal: AbortSignal): Promise<void> {
+    await Promise.race([this.#deps.started, once(signal, 'abort')])
+    while (!signal.aborted) {
+      const began = performance.now()
+      await this.round()
+      const restMs = Math.max(0, this.#deps.config.healthPeriodMs - (performance.now() - began))
+      await sleep(restMs, undefined, { signal }).catch(() => {})
+    }
+  }
+
+  async round(): Promise<void> {
+    await Promise.all(WATCHED.map((service) => this.#look(service)))
+    this.lastRound = this.#deps.now()
+    this.#firstRound.resolve()
+  }
+
+  async #look(service: ServiceName): Promise<void> {
+    const { now, telemetry } = this.#deps
+    const { verdict, says, ms } = await this.#askReady(service)
+    const time = now()
+    const healthy = verdict.kind === 'healthy'
+    const before = this.#watched.get(service)
+    const history = before?.history ?? new History()
+    history.add({ time, healthy, ...(ms !== undefined && { ms }) })
+    const same = before?.verdict.kind === verdict.kind
+    this.#watched.set(service, { service, verdict, says, history, since: same ? before.since : time })
+    telemetry.serviceWatched(service, { healthy, ...(ms !== undefined && { seconds: ms / 1000 }) })
+    if (!same) telemetry.serviceTurned(service, verdict)
+  }
+
+  async #askReady(service: ServiceName): Promise<{ verdict: Verdict; says: string; ms?: number }> {
+    const { addressOf, config } = this.#deps
+    const address = addressOf(service)
+    if (address === undefined) {
+      return { verdict: { kind: 'away', why: `${URL_VARIABLES[service]} does not say where it is` }, says: '' }
+    }
+    const timeoutMs = config.healthTimeoutMs
+    const ready = await ask({ url: pathOf(address, 'health/ready'), timeoutMs })
+    const verdict = toVerdict(ready)
+    const took = ready.kind === 'answer' ? { ms: ready.ms } : {}
+    if (verdict.kind !== 'healthy' || !COUNTING.includes(service)) return { verdict, says: 'Healthy', ...took }
+    const { storageKey } = config
+    const headers: Record<string, string> = storageKey === undefined ? {} : { authorization: `Bearer ${storageKey}` }
+    return {
+      verdict,
+      says: toSentence(service, await ask({ url: pathOf(address, 'stats'), headers, timeoutMs })),
+      ...took,
+    }
+  }
+}
+
+export function pathOf(address: string, path: string): string {
+  return `${address.replace(/\/$/, '')}/${path}`
+}
+
+function toVerdict(reply: Reply): Verdict {
+  if (reply.kind === 'none') return { kind: 'away', why: reply.why }
+  const { status, body } = reply
+  if (status === 200) return { kind: 'healthy' }
+  const { code, detail } = body
+  if (typeof code === 'string' && typeof detail === 'string') return { kind: 'not_ready', code, detail }
+  return { kind: 'not_ready', code: 'unknown', detail: `it answered ${status} without saying why` }
+}
+
+/** Without its counts (it asks for a key that nobody has given) it is healthy all the same. */
+function toSentence(service: ServiceName, reply: Reply): string {
+  if (reply.kind === 'none' || reply.status !== 200) return 'Healthy'
+  const { num_running_stats: runs, num_music_info: songs } = reply.body
+  if (typeof runs !== 'number' || typeof songs !== 'number') return 'Healthy'
+  return `${TITLES[service]} has ${runs} ${runs === 1 ? 'run' : 'runs'} and ${songs} ${songs === 1 ? 'song' : 'songs'}`
+}
