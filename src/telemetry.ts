@@ -115,6 +115,12 @@ function describeEvents(log: Logger, registry: Registry) {
     help: 'Records of the log that the statistics do not cover yet',
     registers,
   })
+  const looks = new Histogram({
+    name: 'runify_event_n_looks',
+    help: 'Looks into the log by time that a search for the n-th event took; 0 where earlier ones sufficed',
+    buckets: [0, 1, 2, 4, 8, 16, 32, 64],
+    registers,
+  })
   const failures = new Counter({
     name: 'runify_failures_total',
     help: 'Pieces of background work that failed and are tried again',
@@ -184,6 +190,7 @@ function describeEvents(log: Logger, registry: Registry) {
       if (verdict.kind === 'healthy') log.info({ watched }, 'a service is healthy')
       else log.warn({ watched, ...verdict }, 'a service is not healthy')
     },
+    nthSearched: (count: number) => looks.observe(count),
     workFailed: (work: string, error: unknown) => {
       failures.inc({ work, code: (error as { code?: string }).code ?? 'unknown' })
       log.error({ err: error, work }, 'background work failed and is tried again')

@@ -87,9 +87,11 @@ function checkFlow(events: () => FirstEvents): void {
   test('are in the log in the order in which they were sent', async () => {
     const { analyzer } = runify.addresses
     for (const index of [0, 2]) {
-      const { date_created, partition, offset, ...event } = await getJson(`${analyzer}/running?index=${index}`)
+      const { date_created, append_time, partition, offset, ...event } = await getJson(
+        `${analyzer}/running?index=${index}`,
+      )
       assert.deepEqual(event, { ...sent.runs[index]?.stored, index })
-      assert.deepEqual([typeof date_created, partition, offset], ['string', 0, index])
+      assert.deepEqual([typeof date_created, typeof append_time, partition, offset], ['string', 'string', 0, index])
     }
     assert.equal((await fetch(`${analyzer}/running?index=3`)).status, 404)
     assert.equal((await getJson(`${analyzer}/music?index=38`)).song_name, sent.songs[38]?.stored.song_name)

@@ -7,7 +7,15 @@ import { Failure, isFailure } from '../errors.ts'
 import { type AppendLimits, AppendQueue, DEFAULT_APPEND_LIMITS } from './append-queue.ts'
 import { openLogFile } from './embedded-log-schema.ts'
 import type { PackedBatch, WriterAnswer, WriterData } from './embedded-log-writer.ts'
-import type { EventLog, GroupCursor, LogRecord, NewRecord, PartitionRange, RecordBatch } from './event-log.ts'
+import type {
+  EventLog,
+  GroupCursor,
+  LogRecord,
+  NewRecord,
+  PartitionRange,
+  RecordBatch,
+  TimedOffset,
+} from './event-log.ts'
 import { packRecords, unpackRecords } from './packed-records.ts'
 import type { PartitionCursor } from './position.ts'
 
@@ -92,11 +100,9 @@ export class EmbeddedLog implements EventLog {
     })
   }
 
-  async offsetsAt({ topic, time }: { topic: string; time: number }): Promise<{ partition: number; offset: number }[]> {
+  async offsetsAt({ topic, time }: { topic: string; time: number }): Promise<TimedOffset[]> {
     const ranges = await this.partitions(topic)
-    return this.#guard(() =>
-      ranges.map((range) => ({ partition: range.partition, offset: this.#search(topic, range, time) })),
-    )
+    return this.#guard(() => ranges.map((range) => this.#search(topic, range, time)))
   }
 
   async *consume(options: Parameters<EventLog['consume']>[0]): AsyncGenerator<RecordBatch> {
@@ -202,16 +208,20 @@ export class EmbeddedLog implements EventLog {
   }
 
   /** Binary search: append times never decrease with the offset. */
-  #search(topic: string, { partition, first, next }: PartitionRange, time: number): number {
+  #search(topic: string, { partition, first, next }: PartitionRange, time: number): TimedOffset {
     let low = first
     let high = next
+    let appendTime: number | undefined
     while (low < high) {
       const middle = Math.floor((low + high) / 2)
       const row = this.#statements.appendTime.get(topic, partition, middle) as { append_time: number }
       if (row.append_time < time) low = middle + 1
-      else high = middle
+      else {
+        high = middle
+        appendTime = row.append_time
+      }
     }
-    return low
+    return { partition, offset: low, appendTime }
   }
 
   #nextNews(signal: AbortSignal): Disposable & { arrived: Promise<void> } {

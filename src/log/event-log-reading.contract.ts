@@ -118,7 +118,7 @@ export function readContract({ open }: LogAdapter): void {
 }
 
 export function offsetsAtContract({ open }: LogAdapter): void {
-  test('gives the first offset at or after any time, and next where there is none', async () => {
+  test('gives the first record at or after any time, and next where there is none', async () => {
     await using place = await open()
     const { log } = place
     const topic = newTopic()
@@ -134,7 +134,7 @@ export function offsetsAtContract({ open }: LogAdapter): void {
     for (const time of [0, ...around, Math.max(...around) + 3_600_000]) {
       const expected = ranges.map(({ partition, next }) => {
         const found = kept.find((record) => record.partition === partition && record.appendTime >= time)
-        return { partition, offset: found?.offset ?? next }
+        return { partition, offset: found?.offset ?? next, appendTime: found?.appendTime }
       })
       assert.deepEqual((await log.offsetsAt({ topic, time })).map(plain), expected)
     }
@@ -145,7 +145,7 @@ export function offsetsAtContract({ open }: LogAdapter): void {
     const topic = newTopic()
     const ranges = await place.log.partitions(topic)
     for (const time of [0, Date.now(), Date.now() + 3_600_000]) {
-      const expected = ranges.map(({ partition }) => ({ partition, offset: 0 }))
+      const expected = ranges.map(({ partition }) => ({ partition, offset: 0, appendTime: undefined }))
       assert.deepEqual((await place.log.offsetsAt({ topic, time })).map(plain), expected)
     }
   })

@@ -21,6 +21,9 @@ export type RecordBatch = { topic: string; partition: number; from: number; next
 /** `first` is the oldest offset that is still there, `next` the one that the next record will get. */
 export type PartitionRange = { partition: number; first: number; next: number }
 
+/** A record's offset and append time; where there is no such record, the partition's `next` and no time. */
+export type TimedOffset = { partition: number; offset: number; appendTime: EpochMs | undefined }
+
 export type GroupCursor = PartitionCursor & { group: string }
 
 /**
@@ -35,7 +38,10 @@ export interface EventLog extends AsyncDisposable {
    */
   append(records: readonly NewRecord[]): Promise<void>
 
-  /** The partitions of a topic in order, at least one. A topic comes into being when it is first named. */
+  /**
+   * The partitions of a topic in order, at least one, those included that others have added. A topic comes into being
+   * when it is first named.
+   */
   partitions(topic: string): Promise<PartitionRange[]>
 
   /**
@@ -44,8 +50,8 @@ export interface EventLog extends AsyncDisposable {
    */
   read(from: { topic: string; partition: number; from: number; limit: number; bytesMax?: number }): Promise<LogRecord[]>
 
-  /** For each partition the first offset whose append time is at or after `time`, or its `next` where there is none. */
-  offsetsAt(at: { topic: string; time: EpochMs }): Promise<{ partition: number; offset: number }[]>
+  /** For each partition, in order, the first record whose append time is at or after `time`. */
+  offsetsAt(at: { topic: string; time: EpochMs }): Promise<TimedOffset[]>
 
   /**
    * Yields batches of the partitions that this member of `group` has, for ever, until `signal` aborts; then it ends

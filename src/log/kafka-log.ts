@@ -1,7 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { deleteRecordsV2, metadataV11 } from '@platformatic/kafka'
 import { type AppendLimits, AppendQueue, DEFAULT_APPEND_LIMITS } from './append-queue.ts'
-import type { EventLog, GroupCursor, LogRecord, NewRecord, PartitionRange, RecordBatch } from './event-log.ts'
+import type {
+  EventLog,
+  GroupCursor,
+  LogRecord,
+  NewRecord,
+  PartitionRange,
+  RecordBatch,
+  TimedOffset,
+} from './event-log.ts'
 import { type ClusterOptions, KafkaCluster, noLeader } from './kafka-cluster.ts'
 import { KafkaConsumption } from './kafka-consumption.ts'
 import { GroupCoordinator } from './kafka-coordinator.ts'
@@ -69,7 +77,14 @@ export class KafkaLog implements EventLog {
   }
 
   partitions(topic: string): Promise<PartitionRange[]> {
-    return this.#guard(async () => rangesOf(this.#cluster, topic, await this.#topics.partitionCount(topic)))
+    return this.#guard(async () => {
+      const known = await this.#topics.partitionCount(topic)
+      // Asked anew in the same flight: another instance may be writing to partitions that were added since.
+      const refreshed = this.#cluster.retry(() => this.#cluster.refresh([topic]))
+      const [ranges] = await Promise.all([rangesOf(this.#cluster, topic, known), refreshed])
+      const count = await this.#topics.partitionCount(topic)
+      return count === known ? ranges : rangesOf(this.#cluster, topic, count)
+    })
   }
 
   read(options: Parameters<EventLog['read']>[0]): Promise<LogRecord[]> {
@@ -79,7 +94,7 @@ export class KafkaLog implements EventLog {
     })
   }
 
-  offsetsAt({ topic, time }: { topic: string; time: number }): Promise<{ partition: number; offset: number }[]> {
+  offsetsAt({ topic, time }: { topic: string; time: number }): Promise<TimedOffset[]> {
     return this.#guard(async () => offsetsAt(this.#cluster, topic, await this.#topics.partitionCount(topic), time))
   }
 

@@ -1,6 +1,6 @@
 import { listOffsetsV6, ProtocolError } from '@platformatic/kafka'
 import { Failure } from '../errors.ts'
-import type { EventLog, LogRecord, PartitionRange } from './event-log.ts'
+import type { EventLog, LogRecord, PartitionRange, TimedOffset } from './event-log.ts'
 import { FETCH, fetchPartition } from './kafka-apis.ts'
 import { type KafkaCluster, noLeader } from './kafka-cluster.ts'
 import type { Broker } from './kafka-lane.ts'
@@ -22,35 +22,51 @@ const OFFSET_OUT_OF_RANGE = 1
 export async function rangesOf(cluster: KafkaCluster, topic: string, count: number): Promise<PartitionRange[]> {
   const [firsts, nexts] = await listOffsets(cluster, topic, count, [EARLIEST, LATEST])
   return Array.from({ length: count }, (_, partition) => {
-    const first = firsts?.[partition] ?? 0
-    return { partition, first, next: Math.max(nexts?.[partition] ?? 0, first) }
+    const first = firsts?.[partition]?.offset ?? 0
+    return { partition, first, next: Math.max(nexts?.[partition]?.offset ?? 0, first) }
   })
 }
 
 /**
- * The end is asked for first, in the same flight and on the same connection: what is appended between the two answers
- * is then found by its time, for it has a later one.
+ * One request a leader, as long as all partitions have such a record. Where one has none, its end is asked for first,
+ * in the same flight and on the same connection: what is appended between the two answers is then found by its time, for
+ * it has a later one.
  */
-export async function offsetsAt(cluster: KafkaCluster, topic: string, count: number, time: number) {
-  const [nexts, found] = await listOffsets(cluster, topic, count, [LATEST, Math.max(time, 0)])
+export async function offsetsAt(
+  cluster: KafkaCluster,
+  topic: string,
+  count: number,
+  time: number,
+): Promise<TimedOffset[]> {
+  const at = Math.max(time, 0)
+  let [found] = await listOffsets(cluster, topic, count, [at])
+  let nexts: Listed[] | undefined
+  if (!found?.every(isThere)) [nexts, found] = await listOffsets(cluster, topic, count, [LATEST, at])
   return Array.from({ length: count }, (_, partition) => {
-    const offset = found?.[partition] ?? -1
-    return { partition, offset: offset >= 0 ? offset : (nexts?.[partition] ?? 0) }
+    const one = found?.[partition]
+    if (isThere(one)) return { partition, offset: one.offset, appendTime: one.time }
+    return { partition, offset: nexts?.[partition]?.offset ?? 0, appendTime: undefined }
   })
 }
 
-/** For each of `times` the offset in each partition: one request a leader and time, all at once. */
+type Listed = { offset: number; time: number }
+
+function isThere(listed: Listed | undefined): listed is Listed {
+  return listed !== undefined && listed.offset >= 0
+}
+
+/** For each of `times` what each partition has there: one request a leader and time, all at once. */
 async function listOffsets(
   cluster: KafkaCluster,
   topic: string,
   count: number,
   times: readonly number[],
-): Promise<number[][]> {
+): Promise<Listed[][]> {
   return cluster.retry(
     async () => {
       const partitions = Array.from({ length: count }, (_, partition) => partition)
       const byLeader = Map.groupBy(partitions, (partition) => leaderOf(cluster, topic, partition))
-      const offsets = times.map(() => new Array<number>(count))
+      const offsets = times.map(() => new Array<Listed>(count))
       const requests = [...byLeader].flatMap(([leader, some]) =>
         times.map(async (time, i) => {
           const wanted = some.map((partitionIndex) => ({
@@ -60,8 +76,8 @@ async function listOffsets(
           }))
           const topics = [{ name: topic, partitions: wanted }]
           const answer = await cluster.request(leader, listOffsetsV6.api, CONSUMER, READ_UNCOMMITTED, topics)
-          for (const { partitionIndex, offset } of answer.topics[0]?.partitions ?? []) {
-            ;(offsets[i] as number[])[partitionIndex] = Number(offset)
+          for (const { partitionIndex, offset, timestamp } of answer.topics[0]?.partitions ?? []) {
+            ;(offsets[i] as Listed[])[partitionIndex] = { offset: Number(offset), time: Number(timestamp) }
           }
         }),
       )

@@ -1,13 +1,11 @@
 import type { Config } from '../../config.ts'
 import { CATALOGUE, EVENT_TYPES, type EventType } from '../../events/catalogue.ts'
-import { decodeEvent, storedSchema, toWire } from '../../events/codec.ts'
-import type { Parameters } from '../../http/parameter.ts'
-import { HttpProblem } from '../../http/problem.ts'
 import { HttpServer } from '../../http/server.ts'
 import type { EventLog, GroupCursor, PartitionRange } from '../../log/event-log.ts'
 import type { Telemetry } from '../../telemetry.ts'
 import { addDeadLetters } from './dead-letters.ts'
-import { findNth } from './nth-record.ts'
+import { addNthEvents, type RecordsByType } from './nth-event.ts'
+import { NthRecords } from './nth-record.ts'
 
 export type AnalyzerDeps = { log: EventLog; config: Config; telemetry: Telemetry }
 
@@ -30,29 +28,15 @@ export async function createAnalyzer({ log, config, telemetry }: AnalyzerDeps): 
       return { ...counts, topics: topics.map(({ topic, partitions, groups }) => ({ topic, partitions, groups })) }
     },
   })
-  for (const type of EVENT_TYPES) {
-    server.get(CATALOGUE[type].indexPath, {
-      summary: `The n-th event of its type in the log, from 0`,
-      description: INDEX_DESCRIPTION,
-      parameters: INDEX,
-      response: storedSchema(type, PLACE),
-      problems: ['not_found', 'removed', 'undecodable', 'log_unavailable'],
-      handler: ({ values }) => readNth(log, type, values.index),
-    })
-  }
+  const records = Object.fromEntries(
+    EVENT_TYPES.map((type) => [
+      type,
+      new NthRecords({ log, topic: CATALOGUE[type].topic, searched: telemetry.nthSearched }),
+    ]),
+  ) as RecordsByType
+  addNthEvents(server, records)
   addDeadLetters(server, { log, telemetry })
   return server
-}
-
-async function readNth(log: EventLog, type: EventType, index: number): Promise<Record<string, unknown>> {
-  const found = await findNth(log, CATALOGUE[type].topic, index)
-  if (found.kind === 'beyond') throw new HttpProblem('not_found', `the log has no event ${index} of this type yet`)
-  if (found.kind === 'removed') throw new HttpProblem('removed', `retention has removed event ${index}`)
-  const { partition, record } = found
-  const decoded = decodeEvent(type, record.value)
-  if (!decoded.ok)
-    throw new HttpProblem('undecodable', `partition ${partition}, offset ${record.offset}: ${decoded.detail}`)
-  return { ...toWire(decoded.event), index, partition, offset: record.offset }
 }
 
 async function describeTopic(log: EventLog, type: EventType) {
@@ -87,20 +71,6 @@ async function lagOf(log: EventLog, topic: string, partitions: PartitionRange[],
     if (oldest !== undefined) lagSeconds = Math.max(lagSeconds, (Date.now() - oldest.appendTime) / 1000)
   }
   return { group: cursors[0]?.group, lag, lag_seconds: lagSeconds }
-}
-
-const INDEX = {
-  index: { kind: 'integer', min: 0, max: Number.MAX_SAFE_INTEGER, required: true, description: 'Which event, from 0' },
-} as const satisfies Parameters
-
-const INDEX_DESCRIPTION =
-  'In the order of append time, then partition, then offset. An index names the same event for ever. Repeats that the ' +
-  'store drops are events of the log too.'
-
-const PLACE = {
-  index: { type: 'integer', minimum: 0 },
-  partition: { type: 'integer', minimum: 0 },
-  offset: { type: 'integer', minimum: 0 },
 }
 
 const INTEGER = { type: 'integer', minimum: 0 }

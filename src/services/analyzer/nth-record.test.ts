@@ -8,7 +8,7 @@ import { EmbeddedLog } from '../../log/embedded-log.ts'
 import { openLogFile } from '../../log/embedded-log-schema.ts'
 import type { LogRecord } from '../../log/event-log.ts'
 import { type PackedRecords, packRecords } from '../../log/packed-records.ts'
-import { findNth, type NthRecord } from './nth-record.ts'
+import { type NthRecord, NthRecords } from './nth-record.ts'
 
 const TOPIC = 'runify.running_stats'
 
@@ -107,7 +107,7 @@ describe('Record n of the log', () => {
         .run(TOPIC, partition, time, (packed as PackedRecords).bytes)
     }
     appendAt(2)
-    const first = findNth(log, TOPIC, 0)
+    const first = new NthRecords({ log, topic: TOPIC }).find(0)
     await turns(20)
     appendAt(0)
     const later = await findLater(log, 0)
@@ -130,10 +130,17 @@ describe('Record n of the log', () => {
   })
 })
 
-/** As somebody finds it who comes when all is settled. */
+/** As somebody finds it who comes when all is settled, and has asked for other records before. */
 function findLater(log: EmbeddedLog, n: number): Promise<NthRecord> {
-  return findNth(log, TOPIC, n, () => Number.MAX_SAFE_INTEGER)
+  let records = LATER.get(log)
+  if (records === undefined) {
+    records = new NthRecords({ log, topic: TOPIC, now: () => Number.MAX_SAFE_INTEGER, endsMs: 0 })
+    LATER.set(log, records)
+  }
+  return records.find(n)
 }
+
+const LATER = new WeakMap<EmbeddedLog, NthRecords>()
 
 async function openLog(partitions: number, bursts: number[][][]) {
   await using opened = new AsyncDisposableStack()

@@ -1,0 +1,70 @@
+import type { EpochMs } from '../../events/instant.ts'
+import type { EventLog } from '../../log/event-log.ts'
+
+/** The ends of a topic's partitions. `at` is a time when all that is older than a moment was in them. */
+export type TopicSnapshot = {
+  at: EpochMs
+  firsts: readonly number[]
+  nexts: readonly number[]
+  /** Records there ever were before the oldest of each partition, and in all. */
+  removed: number
+  count: number
+}
+
+/** Looks at a topic's ends, once for all who ask at the same time. */
+export class TopicSnapshots {
+  readonly #log: EventLog
+  readonly #topic: string
+  readonly #now: () => EpochMs
+  #last: { snapshot: TopicSnapshot; takenAt: number } | undefined
+  #underWay: Promise<TopicSnapshot> | undefined
+  #next: Promise<TopicSnapshot> | undefined
+
+  constructor({ log, topic, now }: { log: EventLog; topic: string; now: () => EpochMs }) {
+    this.#log = log
+    this.#topic = topic
+    this.#now = now
+  }
+
+  /** One that is at most this old. */
+  recent(ageMsMax: number): TopicSnapshot | undefined {
+    return this.#last !== undefined && performance.now() - this.#last.takenAt < ageMsMax
+      ? this.#last.snapshot
+      : undefined
+  }
+
+  /** One that is begun from now on. */
+  take(): Promise<TopicSnapshot> {
+    if (this.#underWay === undefined) return this.#begin()
+    // What is under way may have been answered before this was asked.
+    this.#next ??= this.#underWay
+      .catch(() => {})
+      .then(() => {
+        this.#next = undefined
+        return this.#begin()
+      })
+    return this.#next
+  }
+
+  #begin(): Promise<TopicSnapshot> {
+    const underWay = this.#take().finally(() => {
+      if (this.#underWay === underWay) this.#underWay = undefined
+    })
+    this.#underWay = underWay
+    return underWay
+  }
+
+  async #take(): Promise<TopicSnapshot> {
+    const [at, takenAt] = [this.#now(), performance.now()]
+    const ranges = await this.#log.partitions(this.#topic)
+    const firsts = ranges.map(({ first }) => first)
+    const nexts = ranges.map(({ next }) => next)
+    const snapshot = { at, firsts, nexts, removed: sum(firsts), count: sum(nexts) }
+    this.#last = { snapshot, takenAt }
+    return snapshot
+  }
+}
+
+export function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, number) => total + number, 0)
+}
