@@ -147,13 +147,8 @@ describe('bad input', () => {
         assert.equal(status, 201, JSON.stringify(body))
         await settled(runify)
         const stored = await getJson(`${runify.addresses.storage}/events/${body.trace_id}`)
-<<<<<<< HEAD
         const { type: _, trace_id: __, date_created: ___, partition: ____, offset: _____, ...fields } = stored
         assert.deepEqual(fields, event)
-=======
-        const { type, trace_id, date_created, partition, offset, ...fields } = stored
-        assert.deepEqual(fields, event, `${type} ${trace_id} ${date_created} ${partition}:${offset}`)
->>>>>>> ca1b164 (The test of good values knows of an event's place in the log)
       })
     }
 
