@@ -6,7 +6,7 @@ import { DEAD_LETTER_TOPIC, decodeDeadLetter } from '../../log/dead-letter.ts'
 import type { EventLog, LogRecord, NewRecord } from '../../log/event-log.ts'
 import type { Telemetry } from '../../telemetry.ts'
 import { formatId, type Letter, type LetterPlace, originalText, parseId, readLetter } from './letter.ts'
-import { type Family, ledgerEntry, nextGeneration, type RedriveLedger } from './redrive-ledger.ts'
+import { type Family, ledgerEntry, nextGeneration, type Redrive, type RedriveLedger } from './redrive-ledger.ts'
 import { readOrSkip } from './topic-follower.ts'
 
 export const OUTCOMES = [
@@ -100,11 +100,12 @@ export class Redriver {
     const known = await ledger.lookUp(chunk)
     const claims: Claimed[] = []
     for (const letter of chunk) {
-      const { record, ...judgement } = await this.#judge(letter, known(letter), options)
+      // Looked at once: another's claim that comes while this one is judged must not be taken for one to follow on.
+      const { attempts, redrives } = known(letter)
+      const own = redrives.get(originalText(letter))
+      const { record, ...judgement } = await this.#judge(letter, { own, attempts }, options)
       judged.set(letter, judgement)
-      if (record === undefined) continue
-      const generation = nextGeneration(known(letter).redrives.get(originalText(letter)))
-      claims.push({ letter, record, claim: this.#newId(), generation })
+      if (record !== undefined) claims.push({ letter, record, claim: this.#newId(), generation: nextGeneration(own) })
     }
     const after = options.dryRun || claims.length === 0 ? known : await this.#send(claims, judged)
     const results = new Map<Letter, RedriveResult>()
@@ -116,8 +117,11 @@ export class Redriver {
   }
 
   /** With the record, where it is to be sent. */
-  async #judge(letter: Letter, family: Family, options: RedriveOptions): Promise<Judged & { record?: LogRecord }> {
-    const own = family.redrives.get(originalText(letter))
+  async #judge(
+    letter: Letter,
+    { own, attempts }: { own: Redrive | undefined; attempts: number },
+    options: RedriveOptions,
+  ): Promise<Judged & { record?: LogRecord }> {
     if (own?.state === 'redriven') return alreadyRedriven(own.time)
     if (letter.reason === 'conflict') {
       return {
@@ -126,8 +130,8 @@ export class Redriver {
       }
     }
     if (own !== undefined && !options.force) return unfinished(own.time)
-    if (family.attempts >= options.attemptsMax) {
-      return { outcome: 'attempts_exhausted', detail: `it was redriven ${family.attempts} times and came back` }
+    if (attempts >= options.attemptsMax) {
+      return { outcome: 'attempts_exhausted', detail: `it was redriven ${attempts} times and came back` }
     }
     const type = typeOfTopic(letter.original.topic)
     if (type === undefined) {
