@@ -18,7 +18,7 @@ const ON_SERVERS = [
   'src/log/kafka-log.ts',
   'src/store/mysql-store.ts',
   'src/services/processing/mysql-statistics.ts',
-  'src/services/processing/http-event-reader.ts',
+  'src/store/http-event-reader.ts',
 ]
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 

@@ -26,6 +26,6 @@ export async function openStatistics(choice: StoreChoice): Promise<StatisticsSto
 /** Storage by HTTP where its address is given; undefined where Processing reads the store itself. */
 export async function openReader({ storageUrl: url, storageKey: apiKey }: Config): Promise<EventReader | undefined> {
   if (url === undefined) return undefined
-  const { HttpEventReader } = await import('./services/processing/http-event-reader.ts')
+  const { HttpEventReader } = await import('./store/http-event-reader.ts')
   return new HttpEventReader({ url, apiKey })
 }

@@ -4,11 +4,11 @@ import { createServer, type RequestListener } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { after, before, describe, test } from 'node:test'
 import fc from 'fast-check'
-import { isFailure } from '../../errors.ts'
-import { TOPICS } from '../../events/catalogue.ts'
-import type { PartitionCursor } from '../../log/position.ts'
-import { openFilledStorage } from '../storage/storage.fixture.ts'
-import { HttpEventReader } from './http-event-reader.ts'
+import { isFailure } from '../errors.ts'
+import { EVENT_TYPES, TOPICS } from '../events/catalogue.ts'
+import type { PartitionCursor } from '../log/position.ts'
+import { anyTime, filterAndSort, openFilledStorage } from '../services/storage/storage.fixture.ts'
+import { HttpEventReader, type ReceivedEvent } from './http-event-reader.ts'
 
 describe('The event reader over HTTP', () => {
   let storage: Awaited<ReturnType<typeof openFilledStorage>>
@@ -35,6 +35,29 @@ describe('The event reader over HTTP', () => {
     })
     assert.deepEqual([changes.length, complete], [240, true])
   })
+
+  test('gives one event with its place, or nothing where there is none', async () => {
+    const reader = new HttpEventReader({ url: storage.address })
+    for (const { trace_id } of storage.events.slice(0, 20)) {
+      assert.deepEqual(await reader.event(trace_id), await storage.store.event(trace_id))
+    }
+    assert.equal(await reader.event('00000000-0000-4000-8000-000000000000'), undefined)
+  })
+
+  test('gives what was received in a range of time, in that order', async () => {
+    const reader = new HttpEventReader({ url: storage.address })
+    const anyRange = fc.tuple(fc.constantFrom(...EVENT_TYPES), anyTime, anyTime)
+    const property = fc.asyncProperty(anyRange, async ([type, from, to]) => {
+      const found: ReceivedEvent[] = []
+      for await (const some of reader.received({ type, from, to })) found.push(...some)
+      const expected = filterAndSort(storage.events, { type, by: 'date_created', order: 'asc', from, to })
+      assert.deepEqual(
+        found,
+        expected.map(({ trace_id, date_created }) => ({ trace_id, date_created })),
+      )
+    })
+    await fc.assert(property, { numRuns: 10 })
+  })
 })
 
 describe('The event reader over HTTP fails with store_unavailable, to be tried again,', () => {
@@ -54,7 +77,11 @@ describe('The event reader over HTTP fails with store_unavailable, to be tried a
   for (const [what, answer] of Object.entries(answers)) {
     test(what, async () => {
       await using server = await serve(answer)
-      await assert.rejects(new HttpEventReader({ url: server.url }).changes({ after: [], limit: 10 }), isUnavailable)
+      const reader = new HttpEventReader({ url: server.url })
+      await assert.rejects(reader.changes({ after: [], limit: 10 }), isUnavailable)
+      if (what.startsWith('when it answers no position') || what.startsWith('when it speaks')) return
+      await assert.rejects(reader.event('00000000-0000-4000-8000-000000000000'), isUnavailable)
+      await assert.rejects(Array.fromAsync(reader.received({ type: 'running_stats', from: 0, to: 1 })), isUnavailable)
     })
   }
 

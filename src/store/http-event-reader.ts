@@ -1,0 +1,130 @@
+import { Failure, isFailure } from '../errors.ts'
+import { CATALOGUE, type EventType, typeOfTopic } from '../events/catalogue.ts'
+import { fromWire } from '../events/codec.ts'
+import { type EpochMs, formatInstant, parseInstant } from '../events/instant.ts'
+import { type Cursors, formatCursors, type PartitionCursor, parseCursors } from '../log/position.ts'
+import type { ChangePage, EventReader, StoredEvent } from './event-store.ts'
+
+export type HttpEventReaderOptions = {
+  /** Where Storage answers, as `http://storage:8090`. */
+  url: string
+  /** A key with the scope `read`, where Storage asks for one. */
+  apiKey?: string | undefined
+}
+
+const ANSWER_MS_MAX = 15_000
+/** What Storage gives a page at most. */
+const LIMIT_MAX = 10_000
+
+type WireChange = { type: EventType; partition: number; offset: number; event: unknown }
+type WirePage = { changes: WireChange[]; next: string; complete: boolean; stored: string }
+
+/** An event's id, and when it was received. */
+export type ReceivedEvent = { trace_id: string; date_created: EpochMs }
+
+/**
+ * Storage by HTTP: its `GET /changes` as an `EventReader`, which is what Processing reads where the two do not share a
+ * process, and what else others ask of it. Throws `store_unavailable` (retryable) when Storage does not answer, or answers
+ * something else.
+ */
+export class HttpEventReader implements EventReader {
+  readonly #url: URL
+  readonly #headers: Record<string, string>
+
+  constructor({ url, apiKey }: HttpEventReaderOptions) {
+    this.#url = new URL(url.endsWith('/') ? url : `${url}/`)
+    this.#headers = apiKey === undefined ? {} : { authorization: `Bearer ${apiKey}` }
+  }
+
+  async changes({ after, limit }: { after: Cursors; limit: number }): Promise<ChangePage> {
+    const query = { after: formatCursors(after), limit: String(Math.min(limit, LIMIT_MAX)) }
+    return this.#ask('its changes', `changes?${new URLSearchParams(query)}`, async (response) =>
+      readPage((await response.json()) as WirePage),
+    )
+  }
+
+  /** As `EventStore.event`. */
+  async event(traceId: string): Promise<StoredEvent | undefined> {
+    return this.#ask('an event', `events/${traceId}`, async (response) => {
+      if (response.status === 404) {
+        const { code } = (await response.json()) as { code?: unknown }
+        if (code === 'not_found') return undefined
+        throw new Error(`there is no Storage: ${code}`)
+      }
+      const { type, partition, offset, ...event } = (await response.json()) as WireChange & Record<string, unknown>
+      return readChange({ type, partition, offset, event })
+    })
+  }
+
+  /** The events of a type that were received from `from` on and before `to`, in that order, some at a time. */
+  async *received(of: { type: EventType; from: EpochMs; to: EpochMs }): AsyncGenerator<ReceivedEvent[]> {
+    const range = { start_timestamp: formatInstant(of.from), end_timestamp: formatInstant(of.to), by: 'date_created' }
+    const path = `${CATALOGUE[of.type].path.slice(1)}?${new URLSearchParams(range)}`
+    const leave = new AbortController()
+    const what = 'its events'
+    try {
+      const response = await this.#ask(what, path, async (it) => it, { accept: 'application/x-ndjson', leave })
+      let rest = ''
+      const decoder = new TextDecoder()
+      for await (const chunk of response.body ?? []) {
+        const lines = (rest + decoder.decode(chunk as Uint8Array, { stream: true })).split('\n')
+        rest = lines.pop() as string
+        if (lines.length > 0) yield lines.map(readReceived)
+      }
+      if (rest !== '') throw new Error('the last line has no end')
+    } catch (cause) {
+      if (isFailure(cause)) throw cause
+      throw unanswered(what, cause)
+    } finally {
+      // Whoever has enough of them need not wait for the others.
+      leave.abort()
+    }
+  }
+
+  async #ask<T>(
+    what: string,
+    path: string,
+    read: (response: Response) => Promise<T>,
+    { accept, leave }: { accept?: string; leave?: AbortController } = {},
+  ): Promise<T> {
+    const signal = leave?.signal ?? AbortSignal.timeout(ANSWER_MS_MAX)
+    const headers = { ...this.#headers, ...(accept && { accept }) }
+    try {
+      const response = await fetch(new URL(path, this.#url), { headers, signal })
+      if (response.status === 200 || (response.status === 404 && path.startsWith('events/')))
+        return await read(response)
+      throw new Error(`Storage answered ${response.status}: ${await response.text()}`)
+    } catch (cause) {
+      throw unanswered(what, cause)
+    }
+  }
+}
+
+function unanswered(what: string, cause: unknown): Failure {
+  return new Failure('store_unavailable', `Storage did not give ${what}`, { retryable: true, cause })
+}
+
+function readReceived(line: string): ReceivedEvent {
+  const { trace_id, date_created } = Object(JSON.parse(line)) as Record<string, unknown>
+  const time = typeof date_created === 'string' ? parseInstant(date_created) : undefined
+  if (typeof trace_id !== 'string' || time === undefined) throw new Error('a line is not an event')
+  return { trace_id, date_created: time }
+}
+
+function readPage({ changes, next, complete, stored }: WirePage): ChangePage {
+  return { changes: changes.map(readChange), next: readCursors(next), complete, stored: readCursors(stored) }
+}
+
+function readChange({ type, partition, offset, event }: WireChange): StoredEvent {
+  const decoded = fromWire(type, event)
+  if (!decoded.ok) throw new Error(`${type} ${partition}:${offset}: ${decoded.detail}`)
+  return { partition, offset, event: decoded.event }
+}
+
+function readCursors(text: string): PartitionCursor[] {
+  const cursors = parseCursors(text)
+  if (cursors === undefined || cursors.some(({ topic }) => typeOfTopic(topic) === undefined)) {
+    throw new Error(`not positions of events: ${text}`)
+  }
+  return cursors
+}
