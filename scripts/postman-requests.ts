@@ -255,6 +255,30 @@ const PROCESSING: RequestPlan[] = [
     problem: { code: 'invalid_parameter', pointer: '/to' },
   },
   {
+    operation: 'GET /stats',
+    how: 'in a time zone that there is not',
+    parameters: { time_zone: 'Mars/Olympus' },
+    problem: { code: 'invalid_parameter', pointer: '/time_zone' },
+  },
+  {
+    operation: 'GET /stats/daily',
+    how: 'of the user on the day of the run',
+    parameters: DAY,
+    tests: scripts.testDay(VARIABLES.running_stats),
+  },
+  { operation: 'GET /stats/daily', how: 'in a time zone', parameters: { time_zone: 'Asia/Kathmandu', limit: '10' } },
+  {
+    operation: 'GET /stats/daily',
+    how: 'with a limit of 0',
+    parameters: { limit: '0' },
+    problem: { code: 'invalid_parameter', pointer: '/limit' },
+  },
+  {
+    operation: 'GET /stats/records',
+    parameters: { user_id: '{{user_id}}', time_zone: 'America/St_Johns' },
+    tests: scripts.testLongest(VARIABLES.running_stats),
+  },
+  {
     operation: 'GET /stats/counted',
     parameters: { from: '2025-01-01T00:00:00Z', to: '2026-01-01T00:00:00Z' },
   },

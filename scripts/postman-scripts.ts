@@ -192,6 +192,29 @@ pm.test('the run that was posted is counted', () => {
 })`
 }
 
+export function testDay({ event }: EventVariables): string {
+  return `
+pm.test('the run that was posted is in the sums of its day', () => {
+  const { distance, duration } = JSON.parse(pm.collectionVariables.get('${event}'))
+  const [day, ...others] = pm.response.json()
+  pm.expect(others, 'other days').to.be.empty
+  pm.expect(day.day, 'day').to.equal(pm.collectionVariables.get('day'))
+  pm.expect(day.num_running_stats, 'num_running_stats').to.be.at.least(1)
+  pm.expect(day.total_distance, 'total_distance').to.be.at.least(distance)
+  pm.expect(day.total_run_duration, 'total_run_duration').to.be.at.least(duration)
+})`
+}
+
+export function testLongest({ event }: EventVariables): string {
+  return `
+pm.test('the longest run is as long as the one that was posted', () => {
+  const { distance, duration } = JSON.parse(pm.collectionVariables.get('${event}'))
+  const { longest_distance, longest_duration } = pm.response.json()
+  pm.expect(longest_distance.distance, 'longest_distance').to.be.at.least(distance)
+  pm.expect(longest_duration.duration, 'longest_duration').to.be.at.least(duration)
+})`
+}
+
 export const TEST_LOG = `
 pm.test('each partition ends where it began or later', () => {
   const partitions = pm.response.json().topics.flatMap((topic) => topic.partitions)

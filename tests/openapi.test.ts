@@ -12,7 +12,7 @@ import { PROBLEMS, type ProblemCode } from '../src/http/problem.ts'
 const PROMISED: Record<ServiceName, readonly string[]> = {
   receiver: ['POST /stats/running', 'POST /stats/music'],
   storage: ['GET /stats/running', 'GET /stats/music', 'GET /stats', 'GET /events/{trace_id}', 'GET /changes'],
-  processing: ['GET /stats', 'GET /stats/daily', 'GET /stats/songs', 'GET /stats/artists'],
+  processing: ['GET /stats', 'GET /stats/daily', 'GET /stats/records', 'GET /stats/songs', 'GET /stats/artists'],
   analyzer: [
     'GET /stats',
     'GET /running',
@@ -26,12 +26,7 @@ const PROMISED: Record<ServiceName, readonly string[]> = {
 const OF_ALL = ['GET /health/live', 'GET /health/ready', 'GET /metrics']
 
 /** Promised and not built yet. The test fails when one of them is there, so that the list becomes empty. */
-const NOT_YET = [
-  'processing GET /stats/daily',
-  'processing GET /stats/songs',
-  'processing GET /stats/artists',
-  'analyzer GET /tail',
-]
+const NOT_YET = ['processing GET /stats/songs', 'processing GET /stats/artists', 'analyzer GET /tail']
 
 type Schema = { properties?: object; required?: string[]; examples?: unknown[]; oneOf?: Schema[] }
 type Response = { description: string; content?: Record<string, { schema: Schema }> }

@@ -80,7 +80,7 @@ function dayText(day: number): string {
   let text = DAY_TEXTS.get(day)
   if (text === undefined) {
     if (DAY_TEXTS.size >= DAY_TEXTS_MAX) DAY_TEXTS.clear()
-    text = new Date(day * MS_PER_DAY).toISOString().slice(0, 10)
+    text = new Date(day * MS_PER_DAY).toISOString().slice(0, -14)
     DAY_TEXTS.set(day, text)
   }
   return text
@@ -92,6 +92,11 @@ export function parseDay(text: string): number | undefined {
   if (match === null) return undefined
   const ms = dayStart(Number(match[1]), Number(match[2]), Number(match[3]))
   return ms === undefined ? undefined : ms / MS_PER_DAY
+}
+
+/** `YYYY-MM-DD`, of a day from 0000-01-01 to 9999-12-31 and some on either side, which have six digits and a sign. */
+export function formatDay(day: number): string {
+  return dayText(day)
 }
 
 /** The UTC day, as a number since 1970-01-01, that an instant falls on. */

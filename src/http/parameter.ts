@@ -1,4 +1,5 @@
 import { parseDay, parseInstant } from '../events/instant.ts'
+import { parseTimeZone } from '../events/time-zone.ts'
 import { HttpProblem } from './problem.ts'
 
 /** What a query or path parameter is. Checks, types and OpenAPI follow from it, as with the fields of events. */
@@ -8,6 +9,7 @@ export type Parameter = { description: string; required?: true } & (
   | { kind: 'uuid' }
   | { kind: 'instant' }
   | { kind: 'day' }
+  | { kind: 'time_zone' }
   | { kind: 'text'; charactersMax: number }
 )
 
@@ -73,6 +75,8 @@ export function parameterSchema(parameter: Parameter): Record<string, unknown> {
       return { type: 'string', format: 'date-time', description }
     case 'day':
       return { type: 'string', format: 'date', description }
+    case 'time_zone':
+      return { type: 'string', description, examples: ['Europe/Berlin'] }
     case 'text':
       return { type: 'string', maxLength: parameter.charactersMax, description }
   }
@@ -92,6 +96,8 @@ function read(parameter: Parameter, text: string): string | number | undefined {
       return parseInstant(text)
     case 'day':
       return parseDay(text)
+    case 'time_zone':
+      return parseTimeZone(text)
     case 'text':
       return text.length <= parameter.charactersMax ? text : undefined
   }
@@ -109,6 +115,8 @@ function describe(parameter: Parameter): string {
       return 'an RFC 3339 date-time with a zone, like 2024-05-01T06:30:00Z (in an address, + is written %2B)'
     case 'day':
       return 'a date, like 2024-05-01'
+    case 'time_zone':
+      return 'the IANA name of a time zone, like Europe/Berlin'
     case 'text':
       return `at most ${parameter.charactersMax} characters`
   }

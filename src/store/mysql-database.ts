@@ -71,6 +71,20 @@ export class MysqlDatabase<DB> implements AsyncDisposable {
     return this.#guard(() => this.#persist(() => work(this.#kysely, (query) => this.#readArrays(query))))
   }
 
+  /** Runs one SELECT as it is written, again when the connection was lost. All that it reads is of one moment. */
+  select<T>(sql: string): Promise<T[]> {
+    return this.#guard(() =>
+      this.#persist(async () => {
+        const session = await this.#acquire()
+        try {
+          return await session.query<T[]>(sql)
+        } finally {
+          session.release()
+        }
+      }),
+    )
+  }
+
   /**
    * Runs a transaction, again when others disturbed it or the connection was lost. As a COMMIT may have arrived whose
    * answer was lost, `work` must find out by itself, and then change nothing.

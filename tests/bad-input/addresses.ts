@@ -114,6 +114,20 @@ function badParameters(): BadCase[] {
   ]
   const indexes = ['-1', '1.5', 'abc', '1e3', '', '%200', '00', '9007199254740992', 'NaN', 'null', '0;0']
   const days = ['2024-02-30', '2023-02-29', '2024-13-01', '2024-1-1', '20240101', '2024-01-01T00:00:00Z', 'today', '']
+  const zones = [
+    '',
+    'Mars/Olympus',
+    'Berlin',
+    '%2B02:00',
+    '-05:00',
+    '2',
+    'Europe%2FBerlin%00',
+    'Europe/../Berlin',
+    `A${'a'.repeat(5000)}`,
+    '__proto__',
+    'UTC%20',
+    'CEST',
+  ]
   const positions = [
     'abc',
     'runify.running_stats:0',
@@ -163,7 +177,12 @@ function badParameters(): BadCase[] {
     bad('storage', '/changes?limit=0', ['/limit']),
     bad('storage', '/changes?before=x', ['/before']),
     ...['from', 'to'].flatMap((name) => days.map((day) => bad('processing', `/stats?${name}=${day}`, [`/${name}`]))),
-    bad('processing', '/stats?from=2024-05-02&to=2024-05-01', ['/to']),
+    ...zones.flatMap((zone) =>
+      ['', '/daily', '/records'].map((path) => bad('processing', `/stats${path}?time_zone=${zone}`, ['/time_zone'])),
+    ),
+    ...['', '/daily'].map((path) => bad('processing', `/stats${path}?from=2024-05-02&to=2024-05-01`, ['/to'])),
+    bad('processing', '/stats/daily?limit=10001', ['/limit']),
+    bad('processing', '/stats/records?from=2024-05-01', ['/from']),
     bad('processing', '/stats?user_id=5', ['/user_id']),
     bad('processing', '/stats?day=2024-05-01', ['/day']),
     ...indexes.map((index) => bad('analyzer', `/running?index=${index}`, ['/index'])),

@@ -30,6 +30,49 @@ export function mergeSums(a: ExactSum, b: ExactSum): ExactSum {
   return b.reduce<ExactSum>(addExactly, a)
 }
 
+/**
+ * A sum that grows in place, for many values at once. Two doubles hold nearly every sum of metres or seconds, and adding
+ * to two makes no garbage; what they do not hold goes into a list as above.
+ */
+export class GrowingSum {
+  #low = 0
+  #high = 0
+  #list: ExactSum | undefined
+
+  add(value: number): void {
+    if (this.#list !== undefined) {
+      this.#list = addExactly(this.#list, value)
+      return
+    }
+    // As in `addExactly`, from the smaller part up, without its loop.
+    const sum = this.#low + value
+    const lowest = errorOf(sum, this.#low, value)
+    const high = sum + this.#high
+    const low = errorOf(high, sum, this.#high)
+    if (lowest === 0) {
+      this.#low = low
+      this.#high = high
+    } else if (low === 0) {
+      this.#low = lowest
+      this.#high = high
+    } else this.#list = addExactly(this.parts(), value)
+  }
+
+  addSum(other: GrowingSum): void {
+    for (const part of other.parts()) this.add(part)
+  }
+
+  parts(): ExactSum {
+    return this.#list ?? [this.#low, this.#high].filter((part) => part !== 0)
+  }
+}
+
+/** What rounding took away when `sum` was made of a and b, exactly (Knuth's TwoSum). */
+function errorOf(sum: number, a: number, b: number): number {
+  const part = sum - a
+  return a - (sum - part) + (b - part)
+}
+
 /** The double nearest to the exact sum, ties to even. */
 export function roundSum(sum: ExactSum): number {
   let at = sum.length - 1

@@ -1,6 +1,6 @@
 import type { RunifyEvent } from '../../events/catalogue.ts'
 import { foldHours, type HoursPart } from './counted-hours.ts'
-import { type DaysPart, foldDays } from './rollup.ts'
+import { type DaysPart, foldDays } from './quarter-hours.ts'
 
 /**
  * What a page of changes adds to the statistics, a part for each group of tables. A part has a pure function that makes
@@ -17,5 +17,5 @@ export function foldEvents(events: readonly RunifyEvent[]): FoldParts {
 }
 
 export function isEmptyFold({ days }: FoldParts): boolean {
-  return days.length === 0
+  return days.scopes.length === 0
 }

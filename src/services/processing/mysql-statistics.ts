@@ -1,23 +1,23 @@
 import type { Kysely } from 'kysely'
 import { nextOf, type PartitionCursor } from '../../log/position.ts'
 import type { MysqlDatabase, MysqlOptions } from '../../store/mysql-database.ts'
-import { nameList, rowLiteral } from '../../store/mysql-literal.ts'
+import { rowLiteral } from '../../store/mysql-literal.ts'
 import { emptyTables, openMysqlDatabase } from '../../store/mysql-migrations.ts'
 import type { MysqlSession } from '../../store/mysql-session.ts'
 import { addHours, type HourRange, readHours } from './counted-hours-tables.ts'
 import { isEmptyFold } from './fold.ts'
-import { addDays } from './mysql-days.ts'
-import { ALL_DAYS, EMPTY_ROLLUP } from './rollup.ts'
-import type { Fold, StatisticsStore, Totals } from './statistics-store.ts'
-import {
-  ROLLUP_COLUMNS,
-  readCursors,
-  readTotals,
-  STATISTICS_TABLES,
-  type StatisticsDatabase,
-  statisticsMigrations,
-  toRow,
-} from './statistics-tables.ts'
+import { History } from './history.ts'
+import { addDays, lockEverybody, readScope } from './mysql-days.ts'
+import type {
+  DailyQuery,
+  DailyTotals,
+  Fold,
+  ScopeAt,
+  StatisticsStore,
+  Totals,
+  TotalsQuery,
+} from './statistics-store.ts'
+import { readCursors, STATISTICS_TABLES, type StatisticsDatabase, statisticsMigrations } from './statistics-tables.ts'
 
 /** Brings the statistics' tables to their newest form and opens them. Any number of instances may do so at once. */
 export async function openMysqlStatistics(options: MysqlOptions): Promise<StatisticsStore> {
@@ -27,14 +27,16 @@ export async function openMysqlStatistics(options: MysqlOptions): Promise<Statis
 }
 
 /**
- * The statistics on a server, for any number of instances. Every fold changes everybody's rollup of all days, so that
- * row is the lock: whoever has it is the only one that folds, in every partition, and reads what the last one left.
+ * The statistics on a server, for any number of instances. Every fold changes everybody's totals, so that row is the lock: whoever has it is the only one that folds, in every partition, and reads what the last one left.
  */
 class MysqlStatistics implements StatisticsStore {
   readonly #database: MysqlDatabase<StatisticsDatabase>
 
+  readonly #history: History
+
   constructor(database: MysqlDatabase<StatisticsDatabase>) {
     this.#database = database
+    this.#history = new History((query) => readScope(database, query))
   }
 
   cursors(): Promise<PartitionCursor[]> {
@@ -43,7 +45,7 @@ class MysqlStatistics implements StatisticsStore {
 
   fold({ from, to, parts, now }: Fold): Promise<boolean> {
     return this.#database.transact(async (session) => {
-      await lockFolding(session)
+      await lockEverybody(session)
       const at = await countedCursors(session)
       if (to.some((cursor) => nextOf(at, cursor) !== nextOf(from, cursor))) return { keep: false, result: false }
       await addDays(session, parts.days)
@@ -53,8 +55,16 @@ class MysqlStatistics implements StatisticsStore {
     })
   }
 
-  totals(of: Parameters<StatisticsStore['totals']>[0]): Promise<Totals> {
-    return this.#snapshot((db) => readTotals(db, of))
+  totals(of: TotalsQuery): Promise<Totals> {
+    return this.#history.totals(of)
+  }
+
+  daily(of: DailyQuery): Promise<DailyTotals> {
+    return this.#history.daily(of)
+  }
+
+  records(of: ScopeAt): ReturnType<StatisticsStore['records']> {
+    return this.#history.records(of)
   }
 
   hours(range: HourRange): ReturnType<StatisticsStore['hours']> {
@@ -80,14 +90,6 @@ class MysqlStatistics implements StatisticsStore {
   [Symbol.asyncDispose](): Promise<void> {
     return this.#database[Symbol.asyncDispose]()
   }
-}
-
-/** Makes the row where it is missing, for what is not there cannot be locked. */
-async function lockFolding(session: MysqlSession): Promise<void> {
-  const nothing = rowLiteral(toRow({ user_id: undefined, day: ALL_DAYS }, EMPTY_ROLLUP))
-  await session.query(
-    `INSERT INTO rollups (${nameList(ROLLUP_COLUMNS)}) VALUES ${nothing} ON DUPLICATE KEY UPDATE runs = runs`,
-  )
 }
 
 async function countedCursors(session: MysqlSession): Promise<PartitionCursor[]> {

@@ -20,7 +20,7 @@ import { Counter } from './counter.ts'
 import { sumByBigInt } from './exact-sum.reference.ts'
 import { foldEvents } from './fold.ts'
 import { createProcessing } from './processing.ts'
-import { EMPTY_ROLLUP, toStatistics } from './rollup.ts'
+import { toStatistics } from './rollup.ts'
 import { openSqliteStatistics } from './sqlite-statistics.ts'
 import type { StatisticsStore } from './statistics-store.ts'
 
@@ -229,7 +229,7 @@ describe('A fold', () => {
     const before = await statistics.totals({})
     const parts = foldEvents([run(2)])
     // No column takes it, and it comes last: the others have been written by then.
-    parts.days.push({ key: { user_id: undefined, day: 99 }, rollup: { ...EMPTY_ROLLUP, runs: Number.NaN } })
+    parts.hours = [{ type: 'running_stats', hour: 0.5, events: Number.NaN, fingerprint: 0 }]
     const further = to.map((cursor) => ({ ...cursor, next: cursor.next + 1 }))
     await assert.rejects(statistics.fold({ from: to, to: further, parts, now: 2 }), (error) =>
       isFailure(error, 'statistics_unavailable'),

@@ -2,7 +2,6 @@ import type { Config } from '../../config.ts'
 import { TOPICS } from '../../events/catalogue.ts'
 import { formatInstant } from '../../events/instant.ts'
 import type { Parameters } from '../../http/parameter.ts'
-import { HttpProblem } from '../../http/problem.ts'
 import { HttpServer } from '../../http/server.ts'
 import type { EventLog } from '../../log/event-log.ts'
 import { type Cursors, nextOf } from '../../log/position.ts'
@@ -10,8 +9,11 @@ import type { EventReader } from '../../store/event-store.ts'
 import type { Telemetry } from '../../telemetry.ts'
 import { addCountedHours } from './counted-hours-route.ts'
 import { Counter } from './counter.ts'
+import { addDaily, checkDays, DAYS, SCOPE } from './daily-route.ts'
+import { addRecords } from './records-route.ts'
 import { toStatistics } from './rollup.ts'
 import { AS_OF, COUNT } from './schemas.ts'
+import { SharedLookup } from './shared-lookup.ts'
 import type { StatisticsStore } from './statistics-store.ts'
 
 export type ProcessingDeps = {
@@ -27,6 +29,7 @@ export async function createProcessing(deps: ProcessingDeps): Promise<HttpServer
   const { log, reader, statistics, config, telemetry } = deps
   const { processingPeriodMs: periodMs, batchRecordsMax } = config
   const counter = new Counter({ reader, statistics, telemetry, periodMs, batchRecordsMax, now: Date.now })
+  const logEnds = new SharedLookup(() => readEnds(log))
   const server = await HttpServer.create({
     service: 'processing',
     description: 'Keeps statistics up to date, event by event, and says up to where they go.',
@@ -44,18 +47,20 @@ export async function createProcessing(deps: ProcessingDeps): Promise<HttpServer
     parameters: PARAMETERS,
     response: RESPONSE,
     problems: ['statistics_unavailable', 'log_unavailable'],
-    handler: async ({ values: { user_id, from, to } }) => {
-      if (from !== undefined && to !== undefined && from > to) throw backwards()
-      const { rollup, cursors, updated } = await statistics.totals({ user_id, from, to })
+    handler: async ({ values }) => {
+      checkDays(values)
+      const [{ rollup, cursors, updated }, ends] = await Promise.all([statistics.totals(values), logEnds.ask()])
       return {
         ...toStatistics(rollup),
         last_updated: updated === undefined ? null : formatInstant(updated),
         as_of: cursors,
-        behind: await countBehind(cursors),
+        behind: countBehind(cursors, ends),
       }
     },
   })
 
+  addDaily(server, statistics)
+  addRecords(server, statistics)
   addCountedHours(server, statistics)
 
   const stop = new AbortController()
@@ -66,28 +71,21 @@ export async function createProcessing(deps: ProcessingDeps): Promise<HttpServer
   })
   return server
 
-  async function countBehind(cursors: Cursors): Promise<number> {
-    let behind = 0
-    for (const topic of TOPICS) {
-      for (const { partition, next } of await log.partitions(topic)) {
-        behind += Math.max(0, next - nextOf(cursors, { topic, partition }))
-      }
-    }
+  function countBehind(cursors: Cursors, ends: Cursors): number {
+    const behind = ends.reduce((sum, end) => sum + Math.max(0, end.next - nextOf(cursors, end)), 0)
     telemetry.statisticsBehind(behind)
     return behind
   }
 }
 
-function backwards(): HttpProblem {
-  const detail = 'must not be before from'
-  return new HttpProblem('invalid_parameter', `to ${detail}`, { errors: [{ pointer: '/to', detail }] })
+async function readEnds(log: EventLog): Promise<Cursors> {
+  const ends = TOPICS.map(async (topic) =>
+    (await log.partitions(topic)).map(({ partition, next }) => ({ topic, partition, next })),
+  )
+  return (await Promise.all(ends)).flat()
 }
 
-const PARAMETERS = {
-  user_id: { kind: 'uuid', description: 'Of this user only' },
-  from: { kind: 'day', description: 'Of this day (UTC, by when the event began) and later' },
-  to: { kind: 'day', description: 'Up to this day and with it' },
-} as const satisfies Parameters
+const PARAMETERS = { ...SCOPE, ...DAYS } as const satisfies Parameters
 
 const DESCRIPTION =
   'Equal to a recount of what Storage holds below `as_of`. Sums are those of exact arithmetic, rounded once, so they do ' +

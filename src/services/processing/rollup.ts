@@ -1,5 +1,4 @@
 import type { RunifyEvent } from '../../events/catalogue.ts'
-import { dayOf } from '../../events/instant.ts'
 import { addExactly, type ExactSum, mergeSums, roundSum, ZERO_SUM } from './exact-sum.ts'
 
 /** What is known of a set of events; the events may come in any order, and sets may be merged. Metres and seconds. */
@@ -13,14 +12,6 @@ export type Rollup = {
   song_duration: ExactSum
 }
 
-/** Whose events: one user's, or everybody's where there is no user. `day` is a UTC day, or all of them. */
-export type RollupKey = { user_id: string | undefined; day: number }
-
-export type DaysPart = { key: RollupKey; rollup: Rollup }[]
-
-/** The day number that stands for all days, before any that an event can have. */
-export const ALL_DAYS = -2_147_483_648
-
 export const EMPTY_ROLLUP: Readonly<Rollup> = {
   runs: 0,
   plays: 0,
@@ -29,29 +20,6 @@ export const EMPTY_ROLLUP: Readonly<Rollup> = {
   distance: ZERO_SUM,
   run_duration: ZERO_SUM,
   song_duration: ZERO_SUM,
-}
-
-/** Folds events into the rollups that they belong to, four each: user and everybody, its day and all days. */
-export function foldDays(events: Iterable<RunifyEvent>): DaysPart {
-  const folded = new Map<string, { key: RollupKey; rollup: Rollup }>()
-  const at = (user_id: string | undefined, day: number): Rollup => {
-    const id = `${user_id} ${day}`
-    let entry = folded.get(id)
-    if (entry === undefined) {
-      entry = { key: { user_id, day }, rollup: { ...EMPTY_ROLLUP } }
-      folded.set(id, entry)
-    }
-    return entry.rollup
-  }
-  for (const event of events) {
-    const { user_id, timestamp } = event.fields
-    const day = dayOf(timestamp)
-    addEvent(at(user_id, day), event)
-    addEvent(at(user_id, ALL_DAYS), event)
-    addEvent(at(undefined, day), event)
-    addEvent(at(undefined, ALL_DAYS), event)
-  }
-  return [...folded.values()]
 }
 
 export function mergeRollups(a: Readonly<Rollup>, b: Readonly<Rollup>): Rollup {
@@ -82,7 +50,7 @@ export function toStatistics(rollup: Readonly<Rollup>) {
   }
 }
 
-function addEvent(rollup: Rollup, event: RunifyEvent): void {
+export function addEvent(rollup: Rollup, event: RunifyEvent): void {
   if (event.type === 'running_stats') {
     const { distance, duration } = event.fields
     rollup.runs++

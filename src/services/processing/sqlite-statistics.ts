@@ -4,12 +4,23 @@ import type { Kysely } from 'kysely'
 import { nextOf, type PartitionCursor } from '../../log/position.ts'
 import { guard, openReader, openSqlite, transact } from '../../store/sqlite-database.ts'
 import { type HourRange, prepareHours, readHours } from './counted-hours-tables.ts'
+import type { ScopeReader } from './day-tables.ts'
 import { isEmptyFold } from './fold.ts'
-import { prepareDays } from './sqlite-days.ts'
-import type { Fold, StatisticsStore, Totals } from './statistics-store.ts'
+import { History } from './history.ts'
+import { prepareDays, prepareScopeReading } from './sqlite-days.ts'
+import type {
+  DailyQuery,
+  DailyTotals,
+  Fold,
+  ScopeAt,
+  StatisticsStore,
+  Totals,
+  TotalsQuery,
+} from './statistics-store.ts'
 import {
+  type CursorRow,
+  coverageOf,
   readCursors,
-  readTotals,
   STATISTICS_TABLES,
   type StatisticsDatabase,
   statisticsMigrations,
@@ -20,7 +31,7 @@ export async function openSqliteStatistics({ dir }: { dir: string }): Promise<St
   return guard('statistics_unavailable', async () => {
     const file = join(dir, 'statistics.db')
     const reader = await openReader<StatisticsDatabase>(file, statisticsMigrations('sqlite'), 'statistics_migrations')
-    return new SqliteStatistics(reader, openSqlite(file, { cacheMib: 8 }))
+    return new SqliteStatistics(file, reader)
   })
 }
 
@@ -28,11 +39,15 @@ class SqliteStatistics implements StatisticsStore {
   readonly #reader: Kysely<StatisticsDatabase>
   readonly #writer: DatabaseSync
   readonly #statements: ReturnType<typeof prepareStatements>
+  readonly #scopes: DatabaseSync
+  readonly #history: History
 
-  constructor(reader: Kysely<StatisticsDatabase>, writer: DatabaseSync) {
+  constructor(file: string, reader: Kysely<StatisticsDatabase>) {
     this.#reader = reader
-    this.#writer = writer
-    this.#statements = prepareStatements(writer)
+    this.#writer = openSqlite(file, { cacheMib: 8 })
+    this.#statements = prepareStatements(this.#writer)
+    this.#scopes = openSqlite(file, { cacheMib: 2 })
+    this.#history = new History(prepareReading(this.#scopes))
   }
 
   cursors(): Promise<PartitionCursor[]> {
@@ -55,8 +70,16 @@ class SqliteStatistics implements StatisticsStore {
     )
   }
 
-  totals(of: Parameters<StatisticsStore['totals']>[0]): Promise<Totals> {
-    return guard('statistics_unavailable', () => this.#reader.transaction().execute((db) => readTotals(db, of)))
+  totals(of: TotalsQuery): Promise<Totals> {
+    return guard('statistics_unavailable', () => this.#history.totals(of))
+  }
+
+  daily(of: DailyQuery): Promise<DailyTotals> {
+    return guard('statistics_unavailable', () => this.#history.daily(of))
+  }
+
+  records(of: ScopeAt): ReturnType<StatisticsStore['records']> {
+    return guard('statistics_unavailable', () => this.#history.records(of))
   }
 
   hours(range: HourRange): ReturnType<StatisticsStore['hours']> {
@@ -82,7 +105,21 @@ class SqliteStatistics implements StatisticsStore {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#reader.destroy()
-    if (this.#writer.isOpen) this.#writer.close()
+    for (const database of [this.#writer, this.#scopes]) if (database.isOpen) database.close()
+  }
+}
+
+/** Straight on the driver, for it is what statistics are asked most: one moment, and nothing awaits in between. */
+function prepareReading(database: DatabaseSync): ScopeReader {
+  const cursors = database.prepare('SELECT topic, partition_id, next, updated FROM counted_cursors')
+  const readScope = prepareScopeReading(database)
+  return async (query) => {
+    database.exec('BEGIN')
+    try {
+      return { ...readScope(query), ...coverageOf(cursors.all() as CursorRow[]) }
+    } finally {
+      database.exec('COMMIT')
+    }
   }
 }
 

@@ -7,7 +7,8 @@ import { MS_PER_DAY } from '../../events/instant.ts'
 import { type Cursors, formatCursors, nextOf, type PartitionCursor } from '../../log/position.ts'
 import { type CountedHour, MS_PER_HOUR } from './counted-hours.ts'
 import { foldEvents } from './fold.ts'
-import { EMPTY_ROLLUP, foldDays, toStatistics } from './rollup.ts'
+import { foldDays } from './quarter-hours.ts'
+import { EMPTY_ROLLUP, toStatistics } from './rollup.ts'
 import type { StatisticsStore, Totals } from './statistics-store.ts'
 
 /** A fresh place for statistics. Disposing of it closes every instance of the place and removes what is in it. */
@@ -300,7 +301,5 @@ function recount(events: readonly RunifyEvent[], { user_id, from, to }: Paramete
     const day = Math.floor(fields.timestamp / MS_PER_DAY)
     return (user_id ?? fields.user_id) === fields.user_id && day >= (from ?? day) && day <= (to ?? day)
   })
-  return toStatistics(
-    foldDays(chosen).find(({ key }) => key.user_id === undefined && key.day < -1e9)?.rollup ?? EMPTY_ROLLUP,
-  )
+  return toStatistics(foldDays(chosen).scopes.find((scope) => scope.user_id === undefined)?.total ?? EMPTY_ROLLUP)
 }

@@ -2,7 +2,9 @@ import type { EpochMs } from '../../events/instant.ts'
 import type { Cursors, PartitionCursor } from '../../log/position.ts'
 import type { HoursPart } from './counted-hours.ts'
 import type { HourRange } from './counted-hours-tables.ts'
+import type { DailyRow } from './days.ts'
 import type { FoldParts } from './fold.ts'
+import type { Records } from './records.ts'
 import type { Rollup } from './rollup.ts'
 
 export type Fold = {
@@ -14,13 +16,26 @@ export type Fold = {
   now: EpochMs
 }
 
-export type Totals = {
-  rollup: Rollup
-  /** Exactly the events below these cursors are in `rollup`. */
+/** One user, or everybody; with days as the time zone (its IANA name) has them, or UTC. */
+export type ScopeAt = { user_id?: string | undefined; time_zone?: string | undefined }
+
+/** Days are numbers since 1970-01-01, both included. */
+export type TotalsQuery = ScopeAt & { from?: number | undefined; to?: number | undefined }
+
+export type DailyQuery = TotalsQuery & { limit: number }
+
+/** What an answer covers. */
+export type Coverage = {
+  /** Exactly the events below these cursors are in the answer. */
   cursors: PartitionCursor[]
   /** When an event was last counted. */
   updated: EpochMs | undefined
 }
+
+export type Totals = { rollup: Rollup } & Coverage
+
+/** `more`: whether there are further days behind the last one. */
+export type DailyTotals = { days: DailyRow[]; more: boolean } & Coverage
 
 /**
  * Processing's own tables: the rollups, and up to where events are in them. Throws `statistics_unavailable`
@@ -35,8 +50,14 @@ export interface StatisticsStore extends AsyncDisposable {
    */
   fold(fold: Fold): Promise<boolean>
 
-  /** Everything of `user_id`, or of everybody; of the days `from` to `to`, both included, or of all. */
-  totals(of: { user_id?: string | undefined; from?: number | undefined; to?: number | undefined }): Promise<Totals>
+  /** Everything of the scope; of the days `from` to `to`, both included, or of all. */
+  totals(of: TotalsQuery): Promise<Totals>
+
+  /** The days from `from` to `to` that have something, in order, and not more than `limit`. */
+  daily(of: DailyQuery): Promise<DailyTotals>
+
+  /** The records of all time. */
+  records(of: ScopeAt): Promise<{ records: Records } & Coverage>
 
   /** How many events are counted of each hour in which they were received. */
   hours(range: HourRange): Promise<{ hours: HoursPart; cursors: PartitionCursor[] }>

@@ -1,92 +1,36 @@
 import { type Kysely, sql } from 'kysely'
 import type { Migration } from 'kysely/migration'
-import { type ColumnValue, columnType, type Dialect, uuidToBytes } from '../../store/columns.ts'
+import { columnType, type Dialect, uuidToBytes } from '../../store/columns.ts'
 import { type CountedHourRow, createCountedHours } from './counted-hours-tables.ts'
-import { decodeSum, encodeSum } from './exact-sum.ts'
-import { ALL_DAYS, EMPTY_ROLLUP, mergeRollups, type Rollup, type RollupKey } from './rollup.ts'
-import type { StatisticsStore, Totals } from './statistics-store.ts'
+import { createDayTables, DAY_TABLES } from './day-tables.ts'
+import type { Coverage } from './statistics-store.ts'
 
 /** The tables of the statistics, and what SQLite and MySQL do with them alike. */
 
-export type RollupRow = {
-  scope: Uint8Array
-  day: number
-  runs: number
-  plays: number
-  max_distance: number | null
-  max_duration: number | null
-  distance: Uint8Array
-  run_duration: Uint8Array
-  song_duration: Uint8Array
+export type StatisticsDatabase = {
+  counted_hours: CountedHourRow
+  counted_cursors: CursorRow
 }
 
-export type StatisticsDatabase = {
-  rollups: RollupRow
-  counted_hours: CountedHourRow
-  counted_cursors: { topic: string; partition_id: number; next: number; updated: number | null }
-}
+export type CursorRow = { topic: string; partition_id: number; next: number; updated: number | null }
 
 /** What `clear` empties. */
-export const STATISTICS_TABLES = [
-  'rollups',
-  'counted_hours',
-  'counted_cursors',
-] as const satisfies (keyof StatisticsDatabase)[]
-
-/** In the order of `toRow`. */
-export const ROLLUP_COLUMNS = [
-  'scope',
-  'day',
-  'runs',
-  'plays',
-  'max_distance',
-  'max_duration',
-  'distance',
-  'run_duration',
-  'song_duration',
-] as const satisfies (keyof RollupRow)[]
+export const STATISTICS_TABLES = [...DAY_TABLES, 'counted_hours', 'counted_cursors'] as const
 
 /** Everybody's scope is no bytes, which no user's 16 are. */
 export function scopeOf(userId: string | undefined): Uint8Array {
   return userId === undefined ? new Uint8Array(0) : uuidToBytes(userId)
 }
 
-export function toRow({ user_id, day }: RollupKey, rollup: Readonly<Rollup>): ColumnValue[] {
-  const { runs, plays, max_distance, max_duration } = rollup
-  const sums = [rollup.distance, rollup.run_duration, rollup.song_duration].map(encodeSum)
-  return [scopeOf(user_id), day, runs, plays, max_distance, max_duration, ...sums]
-}
-
-export function fromRow({ runs, plays, max_distance, max_duration, ...sums }: RollupRow): Rollup {
-  return {
-    runs,
-    plays,
-    max_distance,
-    max_duration,
-    distance: decodeSum(sums.distance),
-    run_duration: decodeSum(sums.run_duration),
-    song_duration: decodeSum(sums.song_duration),
-  }
-}
-
-export async function readCursors(db: Kysely<StatisticsDatabase>): Promise<Pick<Totals, 'cursors' | 'updated'>> {
+export async function readCursors(db: Kysely<StatisticsDatabase>): Promise<Coverage> {
   const rows = await db.selectFrom('counted_cursors').selectAll().execute()
+  return coverageOf(rows)
+}
+
+export function coverageOf(rows: readonly CursorRow[]): Coverage {
   const cursors = rows.map(({ topic, partition_id, next }) => ({ topic, partition: partition_id, next }))
   const times = rows.map(({ updated }) => updated).filter((time) => time !== null)
   return { cursors, updated: times.length === 0 ? undefined : Math.max(...times) }
-}
-
-/** Within one transaction, so that rollups and cursors are of the same moment. */
-export async function readTotals(
-  db: Kysely<StatisticsDatabase>,
-  { user_id, from, to }: Parameters<StatisticsStore['totals']>[0],
-): Promise<Totals> {
-  let select = db.selectFrom('rollups').selectAll().where('scope', '=', scopeOf(user_id))
-  if (from === undefined && to === undefined) select = select.where('day', '=', ALL_DAYS)
-  else select = select.where('day', '>=', from ?? ALL_DAYS + 1).where('day', '<=', to ?? Number.MAX_SAFE_INTEGER)
-  const rows = await select.execute()
-  const rollup = rows.map(fromRow).reduce(mergeRollups, EMPTY_ROLLUP)
-  return { rollup, ...(await readCursors(db)) }
 }
 
 export function statisticsMigrations(dialect: Dialect): Record<string, Migration> {
@@ -99,6 +43,7 @@ export function statisticsMigrations(dialect: Dialect): Record<string, Migration
         for (const table of ['rollups', 'counted_cursors']) await sql`delete from ${sql.table(table)}`.execute(db)
       },
     },
+    '003_quarter_hours': { up: (db) => createDayTables(db, dialect) },
   }
 }
 

@@ -1,0 +1,86 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { formatDay } from '../../events/instant.ts'
+import type { Parameters } from '../../http/parameter.ts'
+import { HttpProblem } from '../../http/problem.ts'
+import type { HttpServer } from '../../http/server.ts'
+import { COUNT } from './schemas.ts'
+import type { StatisticsStore } from './statistics-store.ts'
+
+/** `GET /stats/daily`: what each day had, for calendars and charts. */
+export function addDaily(server: HttpServer, statistics: StatisticsStore): void {
+  server.get('/stats/daily', {
+    summary: 'Runs and listening of everybody or of one user, day by day',
+    description: DESCRIPTION,
+    parameters: PARAMETERS,
+    response: RESPONSE,
+    problems: ['statistics_unavailable'],
+    handler: async ({ values, request, reply }) => {
+      checkDays(values)
+      const { days, more } = await statistics.daily(values)
+      const last = days.at(-1)
+      if (more && last !== undefined) linkNext({ request, reply }, last.day + 1)
+      return days.map(({ day, ...sums }) => ({ day: formatDay(day), ...sums }))
+    },
+  })
+}
+
+export const SCOPE = {
+  user_id: { kind: 'uuid', description: 'Of this user only' },
+  time_zone: {
+    kind: 'time_zone',
+    description: 'Whose days they are, by its IANA name; UTC where it is not given',
+  },
+} as const satisfies Parameters
+
+export const DAYS = {
+  from: { kind: 'day', description: 'Of this day (by when the event began) and later' },
+  to: { kind: 'day', description: 'Up to this day and with it' },
+} as const satisfies Parameters
+
+export function checkDays({ from, to }: { from?: number | undefined; to?: number | undefined }): void {
+  if (from === undefined || to === undefined || from <= to) return
+  const detail = 'must not be before from'
+  throw new HttpProblem('invalid_parameter', `to ${detail}`, { errors: [{ pointer: '/to', detail }] })
+}
+
+function linkNext({ request, reply }: { request: FastifyRequest; reply: FastifyReply }, from: number): void {
+  const parameters = new URLSearchParams(request.query as Record<string, string>)
+  parameters.set('from', formatDay(from))
+  reply.header('link', `<${request.url.split('?', 1)[0]}?${parameters}>; rel="next"`)
+}
+
+const PARAMETERS = {
+  ...SCOPE,
+  ...DAYS,
+  limit: { kind: 'integer', min: 1, max: 10_000, standard: 1000, description: 'Days a page' },
+} as const satisfies Parameters
+
+const DESCRIPTION =
+  'In order of the days; a day without events is left out. While there are further days, `Link: <…>; rel="next"` names the ' +
+  'next page. An event belongs to the day on which the quarter hour begins in which it began, by the clock of the ' +
+  '`time_zone`. Sums are those of exact arithmetic, rounded once.'
+
+const METRES = { type: 'number', minimum: 0, description: 'Metres' }
+const SECONDS = { type: 'number', minimum: 0, description: 'Seconds' }
+const RESPONSE = {
+  type: 'array',
+  items: {
+    type: 'object',
+    required: [
+      'day',
+      'num_running_stats',
+      'total_distance',
+      'total_run_duration',
+      'num_music_info',
+      'total_song_duration',
+    ],
+    properties: {
+      day: { type: 'string', format: 'date' },
+      num_running_stats: COUNT,
+      total_distance: METRES,
+      total_run_duration: SECONDS,
+      num_music_info: COUNT,
+      total_song_duration: SECONDS,
+    },
+  },
+}

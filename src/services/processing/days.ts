@@ -1,0 +1,51 @@
+import type { SpanRow } from './day-tables.ts'
+import { roundSum } from './exact-sum.ts'
+import { nextQuarter, placeIn } from './packed-quarters.ts'
+import { QUARTERS_PER_DAY } from './quarter-hours.ts'
+import { Tally } from './tally.ts'
+
+/** What is in a day, which is a number since 1970-01-01. */
+export type Day = { day: number; tally: Tally }
+
+/** The day of a quarter hour, both counted from 1970-01-01. */
+export type DayOfQuarter = (quarter: number) => number
+
+/** The days that have something, in order, of spans in order. */
+export function daysOfSpans(spans: readonly SpanRow[], dayOf: DayOfQuarter): Day[] {
+  const days: Day[] = []
+  let last: Day | undefined
+  for (const { day: first, quarters } of spans) {
+    const place = placeIn(quarters as Uint8Array)
+    for (let quarter = nextQuarter(place); quarter !== -1; quarter = nextQuarter(place)) {
+      const day = dayOf(first * QUARTERS_PER_DAY + quarter)
+      if (last?.day !== day) last = dayIn(days, day)
+      last.tally.addPacked(place)
+    }
+  }
+  return days
+}
+
+/** As clients read it: sums of nothing are 0. */
+export function toDailyRow({ day, tally }: Day) {
+  return {
+    day,
+    num_running_stats: tally.runs,
+    total_distance: roundSum(tally.distance.parts()),
+    total_run_duration: roundSum(tally.runDuration.parts()),
+    num_music_info: tally.plays,
+    total_song_duration: roundSum(tally.songDuration.parts()),
+  }
+}
+
+export type DailyRow = ReturnType<typeof toDailyRow>
+
+/** Nearly always a new one at the end; where clocks were set back over midnight, a day goes on after the next has begun. */
+function dayIn(days: Day[], day: number): Day {
+  let at = days.length
+  while (at > 0 && (days[at - 1] as Day).day > day) at--
+  const before = days[at - 1]
+  if (before?.day === day) return before
+  const begun = { day, tally: new Tally() }
+  days.splice(at, 0, begun)
+  return begun
+}
