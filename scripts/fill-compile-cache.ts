@@ -19,6 +19,7 @@ const ON_SERVERS = [
   'src/store/mysql-store.ts',
   'src/services/processing/mysql-statistics.ts',
   'src/store/http-event-reader.ts',
+  'src/services/anomaly-detector/mysql-anomalies.ts',
 ]
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 

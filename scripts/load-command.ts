@@ -11,12 +11,13 @@ export const TARGET_OPTIONS = {
   'storage-port': { type: 'string', default: '8090' },
   'processing-port': { type: 'string', default: '8100' },
   'analyzer-port': { type: 'string', default: '8110' },
+  'anomaly-detector-port': { type: 'string', default: '8120' },
   'health-check-port': { type: 'string', default: '8130' },
 } as const
 
 export const TARGET_HELP = `  --host HOST          where Runify is (127.0.0.1)
   --receiver-port N, --storage-port N, --processing-port N, --analyzer-port N,
-  --health-check-port N    (8080, 8090, 8100, 8110, 8130)`
+  --anomaly-detector-port N, --health-check-port N    (8080, 8090, 8100, 8110, 8120, 8130)`
 
 const READY_MS_MAX = 5000
 

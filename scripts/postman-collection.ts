@@ -63,6 +63,12 @@ const VARIABLES: { key: string; value: string; type?: 'default' | 'secret'; desc
   { key: 'storage', value: 'http://localhost:8090', type: 'default', description: 'Where Storage is' },
   { key: 'processing', value: 'http://localhost:8100', type: 'default', description: 'Where Processing is' },
   { key: 'analyzer', value: 'http://localhost:8110', type: 'default', description: 'Where the Analyzer is' },
+  {
+    key: 'anomaly-detector',
+    value: 'http://localhost:8120',
+    type: 'default',
+    description: 'Where the anomaly detector is',
+  },
   { key: 'health-check', value: 'http://localhost:8130', type: 'default', description: 'Where the health check is' },
   {
     key: 'write_key',

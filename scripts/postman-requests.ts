@@ -32,6 +32,7 @@ export function planRequests(examples: readonly PostExample[]): Record<ServiceNa
     storage: [...EVENT_TYPES.flatMap(planStored), ...STORAGE],
     processing: PROCESSING,
     analyzer: [...ANALYZER, ...EVENT_TYPES.flatMap(planIndexes)],
+    'anomaly-detector': ANOMALIES,
     'health-check': [],
   }
 }
@@ -311,6 +312,27 @@ const ANALYZER: RequestPlan[] = [
     body: json({ ids: [] }),
     problem: { code: 'invalid_body', pointer: '/ids' },
   },
+]
+
+const ANOMALIES: RequestPlan[] = [
+  {
+    operation: 'GET /anomalies',
+    about: "Of the run's user, the newest first.",
+    parameters: { user_id: '{{user_id}}', limit: '10' },
+  },
+  {
+    operation: 'GET /anomalies',
+    how: 'of a type that there is not',
+    parameters: { anomaly_type: 'Odd' },
+    problem: { code: 'invalid_parameter', pointer: '/anomaly_type' },
+  },
+  {
+    operation: 'GET /anomalies/{anomaly_id}',
+    how: 'for an id that nothing has',
+    parameters: { anomaly_id: NO_EVENT },
+    problem: { code: 'not_found' },
+  },
+  { operation: 'GET /stats' },
 ]
 
 function planIndexes(type: EventType): RequestPlan[] {

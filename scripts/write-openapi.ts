@@ -6,6 +6,8 @@ import { readConfig, type ServiceName } from '../src/config.ts'
 import type { HttpServer } from '../src/http/server.ts'
 import { EmbeddedLog } from '../src/log/embedded-log.ts'
 import { createAnalyzer } from '../src/services/analyzer/analyzer.ts'
+import { createAnomalyDetector } from '../src/services/anomaly-detector/anomaly-detector.ts'
+import { openSqliteAnomalies } from '../src/services/anomaly-detector/sqlite-anomalies.ts'
 import { createHealthCheck } from '../src/services/health-check/health-check.ts'
 import { createProcessing } from '../src/services/processing/processing.ts'
 import { openSqliteStatistics } from '../src/services/processing/sqlite-statistics.ts'
@@ -26,6 +28,7 @@ export async function generateOpenapi(): Promise<Record<ServiceName, string>> {
   const log = opened.use(new EmbeddedLog({ dir }))
   const store = opened.use(await openSqliteStore({ dir }))
   const statistics = opened.use(await openSqliteStatistics({ dir }))
+  const anomalies = opened.use(await openSqliteAnomalies({ dir }))
   const telemetryOf = (service: ServiceName) => createTelemetry(service, 'silent')
   const servers: Record<ServiceName, HttpServer> = {
     receiver: opened.use(await createReceiver({ log, config, telemetry: telemetryOf('receiver') })),
@@ -34,6 +37,9 @@ export async function generateOpenapi(): Promise<Record<ServiceName, string>> {
       await createProcessing({ log, reader: store, statistics, config, telemetry: telemetryOf('processing') }),
     ),
     analyzer: opened.use(await createAnalyzer({ log, config, telemetry: telemetryOf('analyzer') })),
+    'anomaly-detector': opened.use(
+      await createAnomalyDetector({ log, anomalies, config, telemetry: telemetryOf('anomaly-detector') }),
+    ),
     'health-check': opened.use(
       await createHealthCheck({
         addressOf: () => undefined,

@@ -1,5 +1,6 @@
 import type { Config, StoreChoice } from './config.ts'
 import type { EventLog } from './log/event-log.ts'
+import type { AnomalyStore } from './services/anomaly-detector/anomaly-store.ts'
 import type { StatisticsStore } from './services/processing/statistics-store.ts'
 import type { EventReader, EventStore } from './store/event-store.ts'
 
@@ -21,6 +22,12 @@ export async function openStatistics(choice: StoreChoice): Promise<StatisticsSto
   if (choice.kind === 'mysql')
     return (await import('./services/processing/mysql-statistics.ts')).openMysqlStatistics(choice)
   return (await import('./services/processing/sqlite-statistics.ts')).openSqliteStatistics(choice)
+}
+
+export async function openAnomalies(choice: StoreChoice): Promise<AnomalyStore> {
+  if (choice.kind === 'mysql')
+    return (await import('./services/anomaly-detector/mysql-anomalies.ts')).openMysqlAnomalies(choice)
+  return (await import('./services/anomaly-detector/sqlite-anomalies.ts')).openSqliteAnomalies(choice)
 }
 
 /** Storage by HTTP where its address is given; undefined where Processing reads the store itself. */

@@ -1,9 +1,11 @@
 import { isIP } from 'node:net'
 import { resolve } from 'node:path'
 import { type KafkaAddress, type MysqlAddress, readKafkaAddress, readMysqlAddress } from './addresses.ts'
+import { type AnomalyThresholds, readAnomalyThresholds } from './anomaly-settings.ts'
 import { StartError } from './errors.ts'
 
-export const SERVICES = ['receiver', 'storage', 'processing', 'analyzer', 'health-check'] as const
+export const SERVICES = ['receiver', 'storage', 'processing', 'analyzer', 'anomaly-detector', 'health-check'] as const
+export type { AnomalyThresholds } from './anomaly-settings.ts'
 export type ServiceName = (typeof SERVICES)[number]
 
 export type LogChoice =
@@ -33,6 +35,7 @@ export type Config = {
   healthPeriodMs: number
   /** How long it waits for an answer, milliseconds, 50…60,000. */
   healthTimeoutMs: number
+  anomalyThresholds: AnomalyThresholds
   /** Empty means that nobody is asked for a key. */
   apiKeys: ApiKey[]
   /** The largest JSON body, bytes after decompression. NDJSON has no such limit: it is streamed. */
@@ -59,6 +62,7 @@ export const PORT_VARIABLES: Record<ServiceName, string> = {
   storage: 'STORAGE_PORT',
   processing: 'PROCESSING_PORT',
   analyzer: 'ANALYZER_PORT',
+  'anomaly-detector': 'ANOMALY_PORT',
   'health-check': 'HEALTH_PORT',
 }
 
@@ -68,6 +72,7 @@ export const URL_VARIABLES: Record<ServiceName, string> = {
   storage: 'RUNIFY_STORAGE_URL',
   processing: 'RUNIFY_PROCESSING_URL',
   analyzer: 'RUNIFY_ANALYZER_URL',
+  'anomaly-detector': 'RUNIFY_ANOMALY_URL',
   'health-check': 'RUNIFY_HEALTH_URL',
 }
 
@@ -76,6 +81,7 @@ const STANDARD_PORTS: Record<ServiceName, number> = {
   storage: 8090,
   processing: 8100,
   analyzer: 8110,
+  'anomaly-detector': 8120,
   'health-check': 8130,
 }
 
@@ -118,6 +124,7 @@ export function readConfig(environment: Record<string, string | undefined> = pro
     processingPeriodMs: number('PROCESSING_PERIOD_MS', 2000, 10, 3_600_000),
     healthPeriodMs: number('RUNIFY_HEALTH_PERIOD_MS', 5000, 100, 600_000),
     healthTimeoutMs: number('RUNIFY_HEALTH_TIMEOUT_MS', 2000, 50, 60_000),
+    anomalyThresholds: readAnomalyThresholds(number),
     apiKeys,
     bodyBytesMax: number('RUNIFY_BODY_BYTES_MAX', 4 * MIB, 1024, 64 * MIB),
     lineBytesMax: number('RUNIFY_LINE_BYTES_MAX', 64 * 1024, 1024, MIB),

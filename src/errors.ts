@@ -4,6 +4,7 @@ export type FailureCode =
   | 'log_overloaded'
   | 'store_unavailable'
   | 'statistics_unavailable'
+  | 'anomalies_unavailable'
   | 'offset_removed'
   | 'position_conflict'
   | 'data_folder_in_use'

@@ -1,4 +1,4 @@
-import { openLog, openReader, openStatistics, openStore } from './adapters.ts'
+import { openAnomalies, openLog, openReader, openStatistics, openStore } from './adapters.ts'
 import { type Config, PORT_VARIABLES, SERVICES, type ServiceName } from './config.ts'
 import type { HttpServer } from './http/server.ts'
 import type { EventLog } from './log/event-log.ts'
@@ -20,6 +20,7 @@ export type RunningSystem = AsyncDisposable & {
  * Starts the named services in this process:
  *
  *     client ─HTTP→ Receiver ─append→ log ─batches→ Storage ─→ store ─changes→ Processing ─→ statistics
+ *                                      ├─batches→ Anomaly detector ─→ anomalies
  *                                      └─positions→ Analyzer
  *
  * The Receiver has the main thread for itself, because that is where requests wait; the others share a second thread.
@@ -53,9 +54,12 @@ export async function startSystem(config: Config, services: readonly ServiceName
 
 /** Whether any of them keeps something in the data folder. Several receivers on Kafka do not, and share a folder's name. */
 function usesFolder({ log, store }: Config, services: readonly ServiceName[]): boolean {
-  const usesStore = services.some((service) => service === 'storage' || service === 'processing')
+  const usesStore = services.some((service) => KEEPING.includes(service))
   return (log.kind === 'embedded' && usesLog(services)) || (store.kind === 'embedded' && usesStore)
 }
+
+/** Those with tables of their own. */
+const KEEPING: readonly ServiceName[] = ['storage', 'processing', 'anomaly-detector']
 
 /** Those that only ask others. */
 const WITHOUT_LOG: readonly ServiceName[] = ['health-check']
@@ -133,6 +137,12 @@ export async function startServices(
     analyzer: async () => {
       const { createAnalyzer } = await import('./services/analyzer/analyzer.ts')
       return createAnalyzer({ log: await openLogOnce(), config, telemetry: telemetryOf('analyzer') })
+    },
+    'anomaly-detector': async () => {
+      const { createAnomalyDetector } = await import('./services/anomaly-detector/anomaly-detector.ts')
+      const log = await openLogOnce()
+      const anomalies = opened.use(await openAnomalies(config.store))
+      return createAnomalyDetector({ log, anomalies, config, telemetry: telemetryOf('anomaly-detector') })
     },
     'health-check': async () => {
       const { createHealthCheck } = await import('./services/health-check/health-check.ts')

@@ -121,6 +121,24 @@ function describeEvents(log: Logger, registry: Registry) {
     buckets: [0, 1, 2, 4, 8, 16, 32, 64],
     registers,
   })
+  const judged = new Counter({
+    name: 'runify_events_judged_total',
+    help: 'Events that the anomaly detector has looked at',
+    labelNames: ['type'],
+    registers,
+  })
+  const notJudged = new Counter({
+    name: 'runify_records_not_judged_total',
+    help: 'Records that are no events, which Storage puts into the dead letters',
+    labelNames: ['type'],
+    registers,
+  })
+  const anomalies = new Counter({
+    name: 'runify_anomalies_total',
+    help: 'Anomalies found, each once',
+    labelNames: ['type'],
+    registers,
+  })
   const failures = new Counter({
     name: 'runify_failures_total',
     help: 'Pieces of background work that failed and are tried again',
@@ -191,6 +209,16 @@ function describeEvents(log: Logger, registry: Registry) {
       else log.warn({ watched, ...verdict }, 'a service is not healthy')
     },
     nthSearched: (count: number) => looks.observe(count),
+    eventsJudged: (type: EventType, count: { judged: number; skipped: number }) => {
+      judged.inc({ type }, count.judged)
+      if (count.skipped > 0) notJudged.inc({ type }, count.skipped)
+    },
+    anomaliesFound: (found: readonly { anomaly_type: string; anomaly_id: string; trace_id: string }[]) => {
+      for (const { anomaly_type: type, anomaly_id, trace_id } of found) {
+        anomalies.inc({ type })
+        log.debug({ anomaly_type: type, anomaly_id, trace_id }, 'an anomaly')
+      }
+    },
     workFailed: (work: string, error: unknown) => {
       failures.inc({ work, code: (error as { code?: string }).code ?? 'unknown' })
       log.error({ err: error, work }, 'background work failed and is tried again')

@@ -26,6 +26,7 @@ describe('GET /check', () => {
       storage: 'Storage has 6 runs and 1 song',
       processing: 'Processing has 6 runs and 1 song',
       analyzer: 'Analyzer has 6 runs and 1 song',
+      'anomaly-detector': 'Healthy',
     })
     assert.ok(Math.abs(Date.now() - Date.parse(last_updated as string)) < 60_000)
     const { status, services } = await getJson(`${health}/status`)

@@ -25,6 +25,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
 /** Rooms that are more than one file of `src/` itself. */
 const ROOM_OF_FILE: Record<string, string> = {
   'src/addresses.ts': 'config',
+  'src/anomaly-settings.ts': 'config',
   'src/adapters.ts': 'system',
   'src/receiver-workers.ts': 'system',
   'src/system.ts': 'system',

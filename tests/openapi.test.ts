@@ -21,6 +21,7 @@ const PROMISED: Record<ServiceName, readonly string[]> = {
     'POST /dead-letters/redrive',
     'GET /tail',
   ],
+  'anomaly-detector': ['GET /anomalies', 'GET /anomalies/{anomaly_id}', 'GET /stats'],
   'health-check': ['GET /check', 'GET /status'],
 }
 const OF_ALL = ['GET /health/live', 'GET /health/ready', 'GET /metrics']

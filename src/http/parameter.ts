@@ -60,6 +60,11 @@ export function readParameters<S extends Parameters>(parameters: S, sent: Record
   return values as ParameterValues<S>
 }
 
+/** For what only a service can tell of a parameter; `detail` follows its name. */
+export function invalidParameter(name: string, detail: string): HttpProblem {
+  return new HttpProblem('invalid_parameter', `${name} ${detail}`, { errors: [{ pointer: `/${name}`, detail }] })
+}
+
 /** The JSON Schema of a parameter, for OpenAPI. */
 export function parameterSchema(parameter: Parameter): Record<string, unknown> {
   const { description } = parameter

@@ -33,6 +33,7 @@ export const PROBLEMS = {
   overloaded: { status: 503, title: 'Too much is under way' },
   store_unavailable: { status: 503, title: 'The store is away' },
   statistics_unavailable: { status: 503, title: 'The statistics are away' },
+  anomalies_unavailable: { status: 503, title: 'The anomalies are away' },
   stopping: { status: 503, title: 'The service is stopping' },
 } as const satisfies Record<string, { status: number; title: string }>
 
@@ -76,6 +77,7 @@ export const PROBLEM_OF_FAILURE: Record<FailureCode, ProblemCode> = {
   log_overloaded: 'log_overloaded',
   store_unavailable: 'store_unavailable',
   statistics_unavailable: 'statistics_unavailable',
+  anomalies_unavailable: 'anomalies_unavailable',
   offset_removed: 'removed',
   position_conflict: 'store_unavailable',
   data_folder_in_use: 'internal',

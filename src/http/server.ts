@@ -357,7 +357,7 @@ export class HttpServer implements AsyncDisposable {
     this.get('/health/ready', {
       summary: 'Whether the service can do its work; 503 with the reason while it cannot',
       response: health,
-      problems: ['log_unavailable', 'store_unavailable', 'statistics_unavailable'],
+      problems: ['log_unavailable', 'store_unavailable', 'statistics_unavailable', 'anomalies_unavailable'],
       handler: async () => {
         await checkReady()
         return { status: 'ready' }

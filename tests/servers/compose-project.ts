@@ -10,7 +10,7 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const COMMAND_MS_MAX = 280_000
 const OUTPUT_MAX = 64 * 1024 * 1024
 const PORTS = [
-  ...['RECEIVER_PORT', 'STORAGE_PORT', 'PROCESSING_PORT', 'ANALYZER_PORT', 'HEALTH_PORT'],
+  ...['RECEIVER_PORT', 'STORAGE_PORT', 'PROCESSING_PORT', 'ANALYZER_PORT', 'ANOMALY_PORT', 'HEALTH_PORT'],
   ...['MYSQL_PORT', 'KAFKA_PORT', 'KAFKA_2_PORT', 'KAFKA_3_PORT'],
 ]
 
@@ -35,7 +35,8 @@ export class ComposeProject implements AsyncDisposable {
     const at = (name: string) => `http://127.0.0.1:${ports[name]}`
     const [receiver, storage] = [at('RECEIVER_PORT'), at('STORAGE_PORT')]
     const [processing, analyzer] = [at('PROCESSING_PORT'), at('ANALYZER_PORT')]
-    this.addresses = { receiver, storage, processing, analyzer, 'health-check': at('HEALTH_PORT') }
+    const [anomalies, health] = [at('ANOMALY_PORT'), at('HEALTH_PORT')]
+    this.addresses = { receiver, storage, processing, analyzer, 'anomaly-detector': anomalies, 'health-check': health }
   }
 
   /** Starts nothing yet. There is no `.env` before `configure`. */
@@ -98,7 +99,7 @@ export class ComposeProject implements AsyncDisposable {
 
 /** Without the variables of whoever runs the tests: they would come before those of `.env`. */
 function execute(command: string, args: readonly string[], cwd: string): Promise<Output> {
-  const theirs = /^(RUNIFY|MYSQL|KAFKA|COMPOSE|PROCESSING|RECEIVER|STORAGE|ANALYZER|HEALTH)_/
+  const theirs = /^(RUNIFY|MYSQL|KAFKA|COMPOSE|PROCESSING|RECEIVER|STORAGE|ANALYZER|ANOMALY|HEALTH)_/
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !theirs.test(name)))
   return new Promise((resolve, reject) => {
     const options = { cwd, env, timeout: COMMAND_MS_MAX, maxBuffer: OUTPUT_MAX }

@@ -14,7 +14,7 @@ import { ComposeProject } from './compose-project.ts'
 
 /** The compose files as users start them, seen from outside: through the published ports. */
 
-const SERVICES = ['receiver', 'storage', 'processing', 'analyzer', 'health-check']
+const SERVICES = ['receiver', 'storage', 'processing', 'analyzer', 'anomaly-detector', 'health-check']
 const STOP_S_MAX = 10
 const SETTLED_MS_MAX = 60_000
 const EVENTS = 20_000
@@ -169,6 +169,7 @@ describe('compose.cluster.yaml', () => {
       storage: 3,
       processing: 2,
       analyzer: 1,
+      'anomaly-detector': 1,
       'health-check': 1,
       balancer: 1,
     })

@@ -1,4 +1,5 @@
 import { invalidBody } from '../../http/json-body.ts'
+import { nextPageLink } from '../../http/next-page.ts'
 import { type Parameters, parameterSchema, readParameters } from '../../http/parameter.ts'
 import { HttpProblem } from '../../http/problem.ts'
 import type { HttpServer } from '../../http/server.ts'
@@ -24,11 +25,7 @@ export function addDeadLetters(server: HttpServer, { log, telemetry }: { log: Ev
     problems: ['log_unavailable'],
     handler: async ({ values: { order, limit, cursor, ...filter }, request, reply }) => {
       const { letters, next } = await pages.read(filter, { order, limit, cursor })
-      if (next !== undefined) {
-        const parameters = new URLSearchParams(request.query as Record<string, string>)
-        parameters.set('cursor', next)
-        reply.header('link', `<${request.url.split('?', 1)[0]}?${parameters}>; rel="next"`)
-      }
+      if (next !== undefined) reply.header('link', nextPageLink(request, { cursor: next }))
       return letters.map((letter) => pages.toWire(letter))
     },
   })

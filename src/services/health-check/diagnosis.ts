@@ -22,6 +22,7 @@ export const TITLES: Record<ServiceName, string> = {
   storage: 'Storage',
   processing: 'Processing',
   analyzer: 'Analyzer',
+  'anomaly-detector': 'Anomaly detector',
   'health-check': 'Health check',
 }
 

@@ -3,6 +3,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Config } from '../../config.ts'
 import { CATALOGUE, EVENT_TYPES, type EventType } from '../../events/catalogue.ts'
 import { storedSchema, toWire } from '../../events/codec.ts'
+import { nextPageLink } from '../../http/next-page.ts'
 import type { Parameters, ParameterValues } from '../../http/parameter.ts'
 import { HttpProblem } from '../../http/problem.ts'
 import { HttpServer } from '../../http/server.ts'
@@ -116,10 +117,8 @@ async function sendPage(
 ): Promise<unknown> {
   const { events, next } = await store.textPage({ ...query, limit, format: 'json' })
   if (next !== undefined) {
-    const parameters = new URLSearchParams(request.query as Record<string, string>)
     const { by, order } = query
-    parameters.set('cursor', encodePageCursor({ by, order, after: next }))
-    reply.header('link', `<${request.url.split('?', 1)[0]}?${parameters}>; rel="next"`)
+    reply.header('link', nextPageLink(request, { cursor: encodePageCursor({ by, order, after: next }) }))
   }
   return reply.type('application/json; charset=utf-8').send(`[${events.join(',')}]`)
 }

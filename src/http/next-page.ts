@@ -1,0 +1,7 @@
+import type { FastifyRequest } from 'fastify'
+
+/** The `Link` header (RFC 8288) of the next page: the address of this one, with `changed` in the place of what it had. */
+export function nextPageLink({ url, query }: FastifyRequest, changed: Record<string, string>): string {
+  const parameters = new URLSearchParams({ ...(query as Record<string, string>), ...changed })
+  return `<${url.split('?', 1)[0]}?${parameters}>; rel="next"`
+}

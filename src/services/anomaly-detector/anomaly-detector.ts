@@ -1,0 +1,155 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { Config } from '../../config.ts'
+import { nextPageLink } from '../../http/next-page.ts'
+import type { Parameters, ParameterValues } from '../../http/parameter.ts'
+import { HttpProblem } from '../../http/problem.ts'
+import { HttpServer } from '../../http/server.ts'
+import type { EventLog } from '../../log/event-log.ts'
+import { type Cursors, nextOf } from '../../log/position.ts'
+import type { Telemetry } from '../../telemetry.ts'
+import { ANOMALIES, ANOMALY_SCHEMA, ANOMALY_TYPES, toWire } from './anomaly.ts'
+import { decodeAnomalyCursor, encodeAnomalyCursor } from './anomaly-cursor.ts'
+import type { AnomalyQuery, AnomalyStore } from './anomaly-store.ts'
+import { createConsumer, JUDGED_TOPICS } from './consumer.ts'
+
+export type AnomalyDetectorDeps = { log: EventLog; anomalies: AnomalyStore; config: Config; telemetry: Telemetry }
+
+/** A running anomaly detector: its endpoints, and the consumer that judges the log until it is disposed. */
+export async function createAnomalyDetector(deps: AnomalyDetectorDeps): Promise<HttpServer> {
+  const { log, anomalies, config, telemetry } = deps
+  const { anomalyThresholds: thresholds, batchRecordsMax } = config
+  const consumer = createConsumer({ log, anomalies, telemetry, thresholds, batchRecordsMax })
+  const server = await HttpServer.create({
+    service: 'anomaly-detector',
+    description: 'Finds the events of the log that are not as they should be, each once, and tells of them.',
+    config,
+    telemetry,
+    checkReady: async () => {
+      await anomalies.checkReady()
+      if (consumer.trouble !== undefined) throw consumer.trouble
+    },
+  })
+  addRoutes(server, deps)
+
+  const stop = new AbortController()
+  const consuming = consumer.run(stop.signal)
+  server.onDispose(async () => {
+    stop.abort()
+    await consuming
+  })
+  return server
+}
+
+function addRoutes(server: HttpServer, { log, anomalies }: AnomalyDetectorDeps): void {
+  server.get('/anomalies', {
+    summary: 'What was found, the newest first',
+    description: LIST_DESCRIPTION,
+    parameters: LIST,
+    response: { type: 'array', items: ANOMALY_SCHEMA },
+    problems: ['anomalies_unavailable'],
+    handler: ({ values, request, reply }) => sendPage(anomalies, toQuery(values), request, reply),
+  })
+  server.get('/anomalies/:anomaly_id', {
+    summary: 'One anomaly by its id',
+    parameters: { anomaly_id: { kind: 'uuid', required: true, description: 'As in the list, or as delivered' } },
+    response: ANOMALY_SCHEMA,
+    problems: ['not_found', 'anomalies_unavailable'],
+    handler: async ({ values }) => {
+      const found = await anomalies.anomaly(values.anomaly_id)
+      if (found === undefined) throw new HttpProblem('not_found', 'there is no anomaly with this anomaly_id')
+      return toWire(found)
+    },
+  })
+  server.get('/stats', {
+    summary: 'How many anomalies there are of each type, and what they cover',
+    response: STATS_RESPONSE,
+    problems: ['anomalies_unavailable', 'log_unavailable'],
+    handler: async () => {
+      // Cursors first: the counts then cover at least what they say.
+      const cursors = await anomalies.cursors()
+      const counts = await anomalies.counts()
+      const total = Object.values(counts).reduce((sum, count) => sum + count, 0)
+      return { num_anomalies: total, by_type: counts, as_of: cursors, behind: await countBehind(log, cursors) }
+    },
+  })
+}
+
+async function sendPage(
+  anomalies: AnomalyStore,
+  query: AnomalyQuery,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<unknown> {
+  const { by, limit } = query
+  // One more than asked for tells whether there is a next page.
+  const found = await anomalies.page({ ...query, limit: limit + 1 })
+  const last = found[limit - 1]
+  if (found.length > limit && last !== undefined) {
+    const cursor = encodeAnomalyCursor(by, { time: last[by], anomaly_id: last.anomaly_id })
+    reply.header('link', nextPageLink(request, { by, cursor }))
+  }
+  return found.slice(0, limit).map(toWire)
+}
+
+function toQuery(values: ParameterValues<typeof LIST>): AnomalyQuery {
+  const { anomaly_type, user_id, start_timestamp: from, end_timestamp: to, limit, cursor } = values
+  const ranged = from !== undefined || to !== undefined
+  const by = values.by ?? (ranged ? 'timestamp' : 'date_created')
+  const after = cursor === undefined ? undefined : decodeAnomalyCursor(by, cursor)
+  return { by, anomaly_type, user_id, from, to, after, limit }
+}
+
+async function countBehind(log: EventLog, cursors: Cursors): Promise<number> {
+  let behind = 0
+  for (const topic of JUDGED_TOPICS) {
+    for (const { partition, next } of await log.partitions(topic)) {
+      behind += Math.max(0, next - nextOf(cursors, { topic, partition }))
+    }
+  }
+  return behind
+}
+
+const LIST = {
+  anomaly_type: { kind: 'choice', choices: ANOMALY_TYPES, description: 'Anomalies of this type only' },
+  user_id: { kind: 'uuid', description: 'Anomalies of this user only' },
+  start_timestamp: { kind: 'instant', description: 'Anomalies at this time or later' },
+  end_timestamp: { kind: 'instant', description: 'Anomalies before this time' },
+  by: {
+    kind: 'choice',
+    choices: ['timestamp', 'date_created'],
+    description:
+      'Which time, for the order and the range: when the event began, or when Runify received what showed the anomaly. ' +
+      'Where it is not given: `timestamp` with a range, `date_created` without',
+  },
+  limit: { kind: 'integer', min: 1, max: 1000, standard: 100, description: 'Anomalies a page' },
+  cursor: { kind: 'text', charactersMax: 200, description: 'From the Link header of the page before' },
+} as const satisfies Parameters
+
+const LIST_DESCRIPTION =
+  'Ordered by the chosen time, then `anomaly_id`, the last first. While there is more, `Link: <…>; rel="next"` names the ' +
+  'next page.'
+
+const COUNT = { type: 'integer', minimum: 0 }
+const STATS_RESPONSE = {
+  type: 'object',
+  required: ['num_anomalies', 'by_type', 'as_of', 'behind'],
+  properties: {
+    num_anomalies: COUNT,
+    by_type: {
+      type: 'object',
+      required: ANOMALY_TYPES,
+      properties: Object.fromEntries(
+        ANOMALY_TYPES.map((type) => [type, { ...COUNT, description: ANOMALIES[type].description }]),
+      ),
+    },
+    as_of: {
+      type: 'array',
+      description: 'The records below these positions are judged',
+      items: {
+        type: 'object',
+        properties: { topic: { type: 'string' }, partition: { type: 'integer' }, next: { type: 'integer' } },
+      },
+    },
+    behind: { ...COUNT, description: 'Records in the log that are not judged yet' },
+  },
+}

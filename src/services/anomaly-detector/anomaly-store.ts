@@ -1,0 +1,74 @@
+import { Failure } from '../../errors.ts'
+import type { EpochMs } from '../../events/instant.ts'
+import type { PartitionCursor } from '../../log/position.ts'
+import type { Anomaly, AnomalyType } from './anomaly.ts'
+import type { EncodedStates, Judgement } from './detector.ts'
+
+/** Consecutive records of one partition, to be judged: all there is in the log from offset `from` up to `next`. */
+export type JudgedBatch = {
+  topic: string
+  partition: number
+  from: number
+  next: number
+  /** The users of whom there are events in it, each once. */
+  users: readonly string[]
+  /**
+   * Judges the events from offset `begin` on, by the states that the users have. Called within the transaction, and
+   * called again when that is run again; must do nothing else.
+   */
+  judge: (begin: number, states: EncodedStates) => Judgement
+}
+
+export type AnomalyQuery = {
+  /** The order, the newest first, and what `from` and `to` are about. */
+  by: 'timestamp' | 'date_created'
+  anomaly_type?: AnomalyType | undefined
+  user_id?: string | undefined
+  /** from ≤ t */
+  from?: EpochMs | undefined
+  /** t < to */
+  to?: EpochMs | undefined
+  /** The place of the last anomaly of the page before. */
+  after?: AnomalyPlace | undefined
+  limit: number
+}
+
+export type AnomalyPlace = { time: EpochMs; anomaly_id: string }
+
+/**
+ * The detector's own tables: what it found, what it knows of each user, and up to where the log is judged. Every adapter
+ * runs `anomaly-store.contract.ts` whole. All methods throw `anomalies_unavailable` (retryable) when the database cannot
+ * be reached.
+ */
+export interface AnomalyStore extends AsyncDisposable {
+  /** Batches of so many partitions may be judged at once with gain. */
+  readonly writesAtOnce: number
+
+  /** Up to where each partition is judged: the place to read on from. */
+  cursors(): Promise<PartitionCursor[]>
+
+  /**
+   * Judges a batch, keeps what was found and the users' states, and moves the cursor, all in one transaction. What lies
+   * before the cursor is skipped, so a batch may be judged again. An anomaly that is there stays as it is. Throws
+   * `position_conflict` when the batch begins behind the cursor. Gives the anomalies that are new.
+   */
+  judge(batch: JudgedBatch): Promise<Anomaly[]>
+
+  /** Up to `limit` anomalies, ordered by (time, anomaly_id), the last first. */
+  page(query: AnomalyQuery): Promise<Anomaly[]>
+
+  anomaly(anomalyId: string): Promise<Anomaly | undefined>
+
+  /** How many there are of each type. Does not scan. */
+  counts(): Promise<Record<AnomalyType, number>>
+
+  checkReady(): Promise<void>
+}
+
+/** For adapters: a batch that begins behind the cursor would leave records out. */
+export function refuseGap(batch: { topic: string; partition: number; from: number; at: number }): void {
+  const { topic, partition, from, at } = batch
+  if (at >= from) return
+  const detail = `${topic}:${partition} is judged up to ${at}, the batch begins at ${from}`
+  throw new Failure('position_conflict', detail, { retryable: true })
+}

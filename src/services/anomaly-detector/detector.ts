@@ -1,0 +1,143 @@
+import type { AnomalyThresholds } from '../../config.ts'
+import type { RunifyEvent } from '../../events/catalogue.ts'
+import { type EpochMs, MS_PER_DAY } from '../../events/instant.ts'
+import { type Anomaly, anomalyId } from './anomaly.ts'
+import { BASELINE_DAYS, type Finding, PLAY_RULES, RUN_RULES, type Rule } from './rules.ts'
+import {
+  countArrival,
+  decodeState,
+  type EventForm,
+  emptyState,
+  encodeState,
+  type KnownPlay,
+  type KnownRun,
+  knows,
+  type MemoryBounds,
+  PLAY_FORM,
+  type Remembered,
+  RUN_FORM,
+  remember,
+  type UserState,
+} from './user-state.ts'
+
+/** The types of events that are judged. */
+export type JudgedType = 'running_stats' | 'music_info'
+
+/** An event of the log; `appendTime` is when the log took it. */
+export type LoggedEvent<T extends JudgedType = JudgedType> = {
+  offset: number
+  appendTime: EpochMs
+  event: RunifyEvent<T>
+}
+
+/** By user_id. */
+export type EncodedStates = ReadonlyMap<string, Uint8Array>
+
+/** An anomaly, and the record that showed it. */
+export type FoundAnomaly = { offset: number; anomaly: Anomaly }
+
+export type Judgement = { found: FoundAnomaly[]; states: EncodedStates }
+
+/**
+ * Judges events of one topic in the order of the log, each by what is known when it comes. `before` are the states of
+ * their users before the first; gives what was found, each anomaly once, and the states after the last. A pure function:
+ * records that are read again after a crash give the same.
+ */
+export function judgeEvents(
+  type: JudgedType,
+  events: readonly LoggedEvent[],
+  context: { before: EncodedStates; thresholds: AnomalyThresholds },
+): Judgement {
+  if (type === 'running_stats') return judgeAll(RUNS, events as readonly LoggedEvent<typeof type>[], context)
+  return judgeAll(PLAYS, events as readonly LoggedEvent<typeof type>[], context)
+}
+
+/** What is to be known of a type to judge its events. */
+type Judging<T extends JudgedType, E extends Remembered> = {
+  rules: readonly Rule<E>[]
+  form: EventForm<E>
+  bounds: MemoryBounds
+  toRemember: (event: RunifyEvent<T>) => E
+}
+
+const AGE_MS_MAX = BASELINE_DAYS * MS_PER_DAY
+
+const RUNS: Judging<'running_stats', KnownRun> = {
+  rules: RUN_RULES,
+  form: RUN_FORM,
+  bounds: { eventsMax: 500, ageMsMax: AGE_MS_MAX },
+  toRemember: ({ trace_id, fields: { timestamp, duration, distance } }) => {
+    return { trace_id, timestamp, duration, distance }
+  },
+}
+
+const PLAYS: Judging<'music_info', KnownPlay> = {
+  rules: PLAY_RULES,
+  form: PLAY_FORM,
+  // More than come in disorder, and few enough to be written again with each batch.
+  bounds: { eventsMax: 32, ageMsMax: AGE_MS_MAX },
+  toRemember: ({ trace_id, fields: { timestamp, song_duration } }) => ({ trace_id, timestamp, song_duration }),
+}
+
+function judgeAll<T extends JudgedType, E extends Remembered>(
+  judging: Judging<T, E>,
+  events: readonly LoggedEvent<T>[],
+  { before, thresholds }: { before: EncodedStates; thresholds: AnomalyThresholds },
+): Judgement {
+  const { form, toRemember } = judging
+  const states = new Map<string, UserState<E>>()
+  const found = new Map<string, FoundAnomaly>()
+  for (const { offset, appendTime, event } of events) {
+    const { user_id } = event.fields
+    let state = states.get(user_id)
+    if (state === undefined) {
+      const encoded = before.get(user_id)
+      state = encoded === undefined ? emptyState<E>() : decodeState(encoded, form)
+      states.set(user_id, state)
+    }
+    for (const finding of judgeOne(judging, state, toRemember(event), { appendTime, thresholds })) {
+      const anomaly = toAnomaly(finding, { user_id, date_created: event.date_created })
+      if (!found.has(anomaly.anomaly_id)) found.set(anomaly.anomaly_id, { offset, anomaly })
+    }
+  }
+  const after = [...states].map(([user, state]) => [user, encodeState(state, form)] as const)
+  return { found: [...found.values()], states: new Map(after) }
+}
+
+/** Changes the state. A repeat, which Storage drops too, changes nothing and is nothing. */
+function judgeOne<E extends Remembered>(
+  { rules, bounds }: Pick<Judging<JudgedType, E>, 'rules' | 'bounds'>,
+  state: UserState<E>,
+  event: E,
+  { appendTime, thresholds }: { appendTime: EpochMs; thresholds: AnomalyThresholds },
+): Finding[] {
+  if (knows(state, event.trace_id)) return []
+  const findings = rules.flatMap((rule) => rule(event, state.events, thresholds))
+  findings.push(...judgeRate(state, event, { appendTime, max: thresholds.eventsPerMinute }))
+  remember(state, event, { ...bounds, now: appendTime })
+  return findings
+}
+
+/** One finding a burst: a thousand of them would say no more. Changes the state. */
+function judgeRate(
+  state: UserState<Remembered>,
+  about: Remembered,
+  { appendTime, max }: { appendTime: EpochMs; max: number },
+): Finding[] {
+  const value = countArrival(state, appendTime)
+  if (state.inBurst) {
+    state.inBurst = value > max / 2
+    return []
+  }
+  if (value <= max) return []
+  state.inBurst = true
+  const description = `With this event one user has sent ${value} of its type within 60 s, more than ${max}.`
+  return [{ anomaly_type: 'RateBurst', about, value, threshold: max, description }]
+}
+
+function toAnomaly(finding: Finding, { user_id, date_created }: { user_id: string; date_created: EpochMs }): Anomaly {
+  const { anomaly_type, about, value, threshold, description } = finding
+  const { trace_id, timestamp } = about
+  const anomaly_id = anomalyId(anomaly_type, trace_id)
+  return { anomaly_id, anomaly_type, trace_id, user_id, description, value, threshold, timestamp, date_created }
+}

@@ -1,0 +1,160 @@
+import type { PartitionCursor } from '../../log/position.ts'
+import { uuidFromBytes, uuidToBytes } from '../../store/columns.ts'
+import type { Ending, MysqlDatabase, MysqlOptions } from '../../store/mysql-database.ts'
+import { literal, nameList, rowLiteral, uuidLiteral } from '../../store/mysql-literal.ts'
+import { openMysqlDatabase } from '../../store/mysql-migrations.ts'
+import type { MysqlSession } from '../../store/mysql-session.ts'
+import type { Anomaly, AnomalyType } from './anomaly.ts'
+import { type AnomalyQuery, type AnomalyStore, type JudgedBatch, refuseGap } from './anomaly-store.ts'
+import {
+  ANOMALY_COLUMNS,
+  type AnomalyDatabase,
+  anomalyMigrations,
+  countTypes,
+  readAnomaly,
+  readCounts,
+  readCursors,
+  readPage,
+  toRow,
+} from './anomaly-tables.ts'
+import type { EncodedStates, FoundAnomaly } from './detector.ts'
+
+/** Far below what the server takes: a state has some kilobytes, each written as two digits. */
+const STATES_MAX = 200
+const ROWS_MAX = 1000
+
+/** Brings the detector's tables to their newest form and opens them. Any number of instances may do so at once. */
+export async function openMysqlAnomalies(options: MysqlOptions): Promise<AnomalyStore> {
+  const migrations = anomalyMigrations('mysql')
+  const schema = { code: 'anomalies_unavailable', migrations, table: 'anomaly_migrations' } as const
+  return new MysqlAnomalies(await openMysqlDatabase<AnomalyDatabase>(options, schema))
+}
+
+/** The tables on a server, for any number of instances: a partition's cursor is locked by whoever judges the partition. */
+class MysqlAnomalies implements AnomalyStore {
+  readonly writesAtOnce = 2
+  readonly #database: MysqlDatabase<AnomalyDatabase>
+
+  constructor(database: MysqlDatabase<AnomalyDatabase>) {
+    this.#database = database
+  }
+
+  cursors(): Promise<PartitionCursor[]> {
+    return this.#database.read(readCursors)
+  }
+
+  judge(batch: JudgedBatch): Promise<Anomaly[]> {
+    return this.#database.transact((session) => judgeBatch(session, batch))
+  }
+
+  page(query: AnomalyQuery): Promise<Anomaly[]> {
+    return this.#database.read((db) => readPage(db, query))
+  }
+
+  anomaly(anomalyId: string): Promise<Anomaly | undefined> {
+    return this.#database.read((db) => readAnomaly(db, anomalyId))
+  }
+
+  counts(): Promise<Record<AnomalyType, number>> {
+    return this.#database.read(readCounts)
+  }
+
+  async checkReady(): Promise<void> {
+    await this.cursors()
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#database[Symbol.asyncDispose]()
+  }
+}
+
+/** The work of one transaction. The partition's cursor is locked first, so that one judge of a partition waits for another. */
+async function judgeBatch(session: MysqlSession, batch: JudgedBatch): Promise<Ending<Anomaly[]>> {
+  const { topic, partition, from, next, users, judge } = batch
+  const at = await lockCursor(session, { topic, partition })
+  refuseGap({ topic, partition, from, at })
+  if (at >= next) return { keep: false, result: [] }
+  const { found, states } = judge(at, await lockStates(session, topic, users))
+  await putStates(session, topic, states)
+  const fresh = await insertNew(session, { topic, partition }, found)
+  const anomalies = fresh.map(({ anomaly }) => anomaly)
+  await addCounts(session, { topic, partition }, anomalies)
+  await session.query(
+    `UPDATE anomaly_cursors SET next = ${next}, last_found = greatest(last_found, ${fresh.at(-1)?.offset ?? -1}) ` +
+      `WHERE topic = ${literal(topic)} AND partition_id = ${partition}`,
+  )
+  return { keep: true, result: anomalies }
+}
+
+type Place = { topic: string; partition: number }
+
+async function lockCursor(session: MysqlSession, { topic, partition }: Place): Promise<number> {
+  const where = `WHERE topic = ${literal(topic)} AND partition_id = ${partition}`
+  const read = () => session.query<{ next: number }[]>(`SELECT next FROM anomaly_cursors ${where} FOR UPDATE`)
+  const [row] = await read()
+  if (row !== undefined) return row.next
+  // A row that is not there cannot be locked. Of two that make it at once, the second waits here for the first.
+  await session.query(
+    `INSERT INTO anomaly_cursors (topic, partition_id, next, last_found) VALUES (${literal(topic)}, ${partition}, 0, -1) ` +
+      'ON DUPLICATE KEY UPDATE next = next',
+  )
+  const [made] = await read()
+  return made?.next ?? 0
+}
+
+/** Locked, for when partitions are added, a user's events come from two of them for a while. */
+async function lockStates(session: MysqlSession, topic: string, users: readonly string[]): Promise<EncodedStates> {
+  const states = new Map<string, Uint8Array>()
+  for (const some of chunks(users.toSorted(), ROWS_MAX)) {
+    const rows = await session.query<{ user_id: Uint8Array; state: Uint8Array }[]>(
+      `SELECT user_id, state FROM anomaly_users WHERE topic = ${literal(topic)} ` +
+        `AND user_id IN (${some.map(uuidLiteral)}) FOR UPDATE`,
+    )
+    for (const { user_id, state } of rows) states.set(uuidFromBytes(user_id), state)
+  }
+  return states
+}
+
+async function putStates(session: MysqlSession, topic: string, states: EncodedStates): Promise<void> {
+  for (const some of chunks([...states], STATES_MAX)) {
+    const rows = some.map(([user, state]) => rowLiteral([topic, uuidToBytes(user), state]))
+    await session.query(
+      `INSERT INTO anomaly_users (topic, user_id, state) VALUES ${rows} ON DUPLICATE KEY UPDATE state = VALUES(state)`,
+    )
+  }
+}
+
+async function insertNew(session: MysqlSession, place: Place, found: readonly FoundAnomaly[]): Promise<FoundAnomaly[]> {
+  const fresh: FoundAnomaly[] = []
+  for (const some of chunks(found, ROWS_MAX)) {
+    const ids = some.map(({ anomaly }) => uuidLiteral(anomaly.anomaly_id))
+    const rows = await session.query<{ anomaly_id: Uint8Array }[]>(
+      `SELECT anomaly_id FROM anomalies WHERE anomaly_id IN (${ids})`,
+    )
+    const known = new Set(rows.map(({ anomaly_id }) => uuidFromBytes(anomaly_id)))
+    const missing = some.filter(({ anomaly }) => !known.has(anomaly.anomaly_id))
+    if (missing.length === 0) continue
+    const values = missing.map((one) => rowLiteral(toRow(place, one)))
+    // One that another partition inserts at this moment makes this fail, and the batch is judged again.
+    await session.query(`INSERT INTO anomalies (${nameList(ANOMALY_COLUMNS)}) VALUES ${values}`)
+    fresh.push(...missing)
+  }
+  return fresh
+}
+
+async function addCounts(
+  session: MysqlSession,
+  { topic, partition }: Place,
+  anomalies: readonly Anomaly[],
+): Promise<void> {
+  if (anomalies.length === 0) return
+  const rows = [...countTypes(anomalies)].map(([type, count]) => rowLiteral([topic, partition, type, count]))
+  await session.query(
+    `INSERT INTO anomaly_counts (topic, partition_id, anomaly_type, found) VALUES ${rows} ` +
+      'ON DUPLICATE KEY UPDATE found = found + VALUES(found)',
+  )
+}
+
+function chunks<T>(items: readonly T[], size: number): T[][] {
+  return Array.from({ length: Math.ceil(items.length / size) }, (_, n) => items.slice(n * size, (n + 1) * size))
+}

@@ -1,0 +1,114 @@
+import { join } from 'node:path'
+import type { DatabaseSync } from 'node:sqlite'
+import type { Kysely } from 'kysely'
+import type { PartitionCursor } from '../../log/position.ts'
+import { uuidToBytes } from '../../store/columns.ts'
+import { guard, openReader, openSqlite, transact } from '../../store/sqlite-database.ts'
+import type { Anomaly, AnomalyType } from './anomaly.ts'
+import type { AnomalyQuery, AnomalyStore, JudgedBatch } from './anomaly-store.ts'
+import { refuseGap } from './anomaly-store.ts'
+import {
+  ANOMALY_COLUMNS,
+  type AnomalyDatabase,
+  anomalyMigrations,
+  countTypes,
+  readAnomaly,
+  readCounts,
+  readCursors,
+  readPage,
+  toRow,
+} from './anomaly-tables.ts'
+
+/** Opens the detector's database `anomalies.db` in the folder, and brings it to its newest form. */
+export async function openSqliteAnomalies({ dir }: { dir: string }): Promise<AnomalyStore> {
+  return guard('anomalies_unavailable', async () => {
+    const file = join(dir, 'anomalies.db')
+    const reader = await openReader<AnomalyDatabase>(file, anomalyMigrations('sqlite'), 'anomaly_migrations')
+    return new SqliteAnomalies(reader, openSqlite(file, { cacheMib: 8 }))
+  })
+}
+
+class SqliteAnomalies implements AnomalyStore {
+  readonly writesAtOnce = 1
+  readonly #reader: Kysely<AnomalyDatabase>
+  readonly #writer: DatabaseSync
+  readonly #statements: ReturnType<typeof prepareStatements>
+
+  constructor(reader: Kysely<AnomalyDatabase>, writer: DatabaseSync) {
+    this.#reader = reader
+    this.#writer = writer
+    this.#statements = prepareStatements(writer)
+  }
+
+  cursors(): Promise<PartitionCursor[]> {
+    return guard('anomalies_unavailable', () => readCursors(this.#reader))
+  }
+
+  judge(batch: JudgedBatch): Promise<Anomaly[]> {
+    return guard('anomalies_unavailable', () => transact(this.#writer, () => this.#judge(batch)))
+  }
+
+  page(query: AnomalyQuery): Promise<Anomaly[]> {
+    return guard('anomalies_unavailable', () => readPage(this.#reader, query))
+  }
+
+  anomaly(anomalyId: string): Promise<Anomaly | undefined> {
+    return guard('anomalies_unavailable', () => readAnomaly(this.#reader, anomalyId))
+  }
+
+  counts(): Promise<Record<AnomalyType, number>> {
+    return guard('anomalies_unavailable', () => readCounts(this.#reader))
+  }
+
+  async checkReady(): Promise<void> {
+    await this.cursors()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#reader.destroy()
+    if (this.#writer.isOpen) this.#writer.close()
+  }
+
+  #judge({ topic, partition, from, next, users, judge }: JudgedBatch): Anomaly[] {
+    const { cursor, state, putState, insert, count, moveCursor } = this.#statements
+    const at = (cursor.get(topic, partition) as { next: number } | undefined)?.next ?? 0
+    refuseGap({ topic, partition, from, at })
+    if (at >= next) return []
+    const before = new Map<string, Uint8Array>()
+    for (const user of users) {
+      const row = state.get(topic, uuidToBytes(user)) as { state: Uint8Array } | undefined
+      if (row !== undefined) before.set(user, row.state)
+    }
+    const { found, states } = judge(at, before)
+    for (const [user, encoded] of states) putState.run(topic, uuidToBytes(user), encoded)
+    const fresh = found.filter((one) => insert.run(...toRow({ topic, partition }, one)).changes === 1)
+    const anomalies = fresh.map(({ anomaly }) => anomaly)
+    for (const [type, added] of countTypes(anomalies)) count.run(topic, partition, type, added)
+    moveCursor.run(topic, partition, next, fresh.at(-1)?.offset ?? -1)
+    return anomalies
+  }
+}
+
+function prepareStatements(database: DatabaseSync) {
+  const places = ANOMALY_COLUMNS.map(() => '?')
+  return {
+    cursor: database.prepare('SELECT next FROM anomaly_cursors WHERE topic = ? AND partition_id = ?'),
+    state: database.prepare('SELECT state FROM anomaly_users WHERE topic = ? AND user_id = ?'),
+    putState: database.prepare(
+      'INSERT INTO anomaly_users (topic, user_id, state) VALUES (?, ?, ?) ' +
+        'ON CONFLICT (topic, user_id) DO UPDATE SET state = excluded.state',
+    ),
+    insert: database.prepare(
+      `INSERT INTO anomalies (${ANOMALY_COLUMNS.join(', ')}) VALUES (${places.join(', ')}) ` +
+        'ON CONFLICT (anomaly_id) DO NOTHING',
+    ),
+    count: database.prepare(
+      'INSERT INTO anomaly_counts (topic, partition_id, anomaly_type, found) VALUES (?, ?, ?, ?) ' +
+        'ON CONFLICT (topic, partition_id, anomaly_type) DO UPDATE SET found = found + excluded.found',
+    ),
+    moveCursor: database.prepare(
+      'INSERT INTO anomaly_cursors (topic, partition_id, next, last_found) VALUES (?, ?, ?, ?) ' +
+        'ON CONFLICT (topic, partition_id) DO UPDATE SET next = excluded.next, last_found = max(last_found, excluded.last_found)',
+    ),
+  }
+}
