@@ -279,6 +279,19 @@ const PROCESSING: RequestPlan[] = [
     parameters: { user_id: '{{user_id}}', time_zone: 'America/St_Johns' },
     tests: scripts.testLongest(VARIABLES.running_stats),
   },
+  { operation: 'GET /stats/songs', parameters: { user_id: '{{user_id}}', limit: '10' } },
+  {
+    operation: 'GET /stats/songs',
+    how: 'of a day in a time zone',
+    parameters: { ...DAY, time_zone: 'Asia/Kathmandu' },
+  },
+  {
+    operation: 'GET /stats/songs',
+    how: 'with a limit of 0',
+    parameters: { limit: '0' },
+    problem: { code: 'invalid_parameter', pointer: '/limit' },
+  },
+  { operation: 'GET /stats/artists', parameters: { limit: '10' } },
   {
     operation: 'GET /stats/counted',
     parameters: { from: '2025-01-01T00:00:00Z', to: '2026-01-01T00:00:00Z' },

@@ -1,5 +1,6 @@
 import type { RunifyEvent } from '../../events/catalogue.ts'
 import { foldHours, type HoursPart } from './counted-hours.ts'
+import { foldPlays, type PlaysPart } from './plays.ts'
 import { type DaysPart, foldDays } from './quarter-hours.ts'
 
 /**
@@ -10,10 +11,11 @@ import { type DaysPart, foldDays } from './quarter-hours.ts'
 export type FoldParts = {
   days: DaysPart
   hours: HoursPart
+  plays: PlaysPart
 }
 
 export function foldEvents(events: readonly RunifyEvent[]): FoldParts {
-  return { days: foldDays(events), hours: foldHours(events) }
+  return { days: foldDays(events), hours: foldHours(events), plays: foldPlays(events) }
 }
 
 export function isEmptyFold({ days }: FoldParts): boolean {

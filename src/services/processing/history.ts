@@ -83,7 +83,8 @@ export class History {
 
 const CACHED_RECORDS_MAX = 1000
 
-function dayFinder(time_zone: string | undefined): DayOfQuarter {
+/** The day on a zone's calendar, or UTC's, of a quarter hour. */
+export function dayFinder(time_zone: string | undefined): DayOfQuarter {
   if (time_zone === undefined) return (quarter) => Math.floor(quarter / QUARTERS_PER_DAY)
   const dayAt = localDaysOf(time_zone)
   return (quarter) => dayAt(quarter * QUARTER_MS)

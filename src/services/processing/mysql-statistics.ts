@@ -8,10 +8,13 @@ import { addHours, type HourRange, readHours } from './counted-hours-tables.ts'
 import { isEmptyFold } from './fold.ts'
 import { History } from './history.ts'
 import { addDays, lockEverybody, readScope } from './mysql-days.ts'
+import { addPlays } from './mysql-plays.ts'
+import { readPlayed } from './play-lists.ts'
 import type {
   DailyQuery,
   DailyTotals,
   Fold,
+  PlayedQuery,
   ScopeAt,
   StatisticsStore,
   Totals,
@@ -27,7 +30,8 @@ export async function openMysqlStatistics(options: MysqlOptions): Promise<Statis
 }
 
 /**
- * The statistics on a server, for any number of instances. Every fold changes everybody's totals, so that row is the lock: whoever has it is the only one that folds, in every partition, and reads what the last one left.
+ * The statistics on a server, for any number of instances. Every fold changes everybody's totals, so that row is the
+ * lock: whoever has it is the only one that folds, in every partition, and reads what the last one left.
  */
 class MysqlStatistics implements StatisticsStore {
   readonly #database: MysqlDatabase<StatisticsDatabase>
@@ -50,6 +54,7 @@ class MysqlStatistics implements StatisticsStore {
       if (to.some((cursor) => nextOf(at, cursor) !== nextOf(from, cursor))) return { keep: false, result: false }
       await addDays(session, parts.days)
       await addHours(session, parts.hours)
+      await addPlays(session, parts.plays)
       await moveCursors(session, { to, updated: isEmptyFold(parts) ? null : now })
       return { keep: true, result: true }
     })
@@ -65,6 +70,10 @@ class MysqlStatistics implements StatisticsStore {
 
   records(of: ScopeAt): ReturnType<StatisticsStore['records']> {
     return this.#history.records(of)
+  }
+
+  played(of: PlayedQuery): ReturnType<StatisticsStore['played']> {
+    return this.#snapshot((db) => readPlayed(db, of))
   }
 
   hours(range: HourRange): ReturnType<StatisticsStore['hours']> {

@@ -10,6 +10,7 @@ import type { Telemetry } from '../../telemetry.ts'
 import { addCountedHours } from './counted-hours-route.ts'
 import { Counter } from './counter.ts'
 import { addDaily, checkDays, DAYS, SCOPE } from './daily-route.ts'
+import { addPlayed } from './played-route.ts'
 import { addRecords } from './records-route.ts'
 import { toStatistics } from './rollup.ts'
 import { AS_OF, COUNT } from './schemas.ts'
@@ -61,6 +62,7 @@ export async function createProcessing(deps: ProcessingDeps): Promise<HttpServer
 
   addDaily(server, statistics)
   addRecords(server, statistics)
+  addPlayed(server, statistics)
   addCountedHours(server, statistics)
 
   const stop = new AbortController()

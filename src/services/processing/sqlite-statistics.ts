@@ -7,11 +7,14 @@ import { type HourRange, prepareHours, readHours } from './counted-hours-tables.
 import type { ScopeReader } from './day-tables.ts'
 import { isEmptyFold } from './fold.ts'
 import { History } from './history.ts'
+import { readPlayed } from './play-lists.ts'
 import { prepareDays, prepareScopeReading } from './sqlite-days.ts'
+import { preparePlays } from './sqlite-plays.ts'
 import type {
   DailyQuery,
   DailyTotals,
   Fold,
+  PlayedQuery,
   ScopeAt,
   StatisticsStore,
   Totals,
@@ -63,6 +66,7 @@ class SqliteStatistics implements StatisticsStore {
         }
         this.#statements.addDays(parts.days)
         this.#statements.addHours(parts.hours)
+        this.#statements.addPlays(parts.plays)
         const updated = isEmptyFold(parts) ? null : now
         for (const { topic, partition, next } of to) this.#statements.moveCursor.run(topic, partition, next, updated)
         return true
@@ -80,6 +84,10 @@ class SqliteStatistics implements StatisticsStore {
 
   records(of: ScopeAt): ReturnType<StatisticsStore['records']> {
     return guard('statistics_unavailable', () => this.#history.records(of))
+  }
+
+  played(of: PlayedQuery): ReturnType<StatisticsStore['played']> {
+    return guard('statistics_unavailable', () => this.#reader.transaction().execute((db) => readPlayed(db, of)))
   }
 
   hours(range: HourRange): ReturnType<StatisticsStore['hours']> {
@@ -132,5 +140,6 @@ function prepareStatements(database: DatabaseSync) {
     ),
     addDays: prepareDays(database),
     addHours: prepareHours(database),
+    addPlays: preparePlays(database),
   }
 }

@@ -7,6 +7,7 @@ import { MS_PER_DAY } from '../../events/instant.ts'
 import { type Cursors, formatCursors, nextOf, type PartitionCursor } from '../../log/position.ts'
 import { type CountedHour, MS_PER_HOUR } from './counted-hours.ts'
 import { foldEvents } from './fold.ts'
+import { playedContract } from './played.contract.ts'
 import { foldDays } from './quarter-hours.ts'
 import { EMPTY_ROLLUP, toStatistics } from './rollup.ts'
 import type { StatisticsStore, Totals } from './statistics-store.ts'
@@ -26,6 +27,7 @@ export function statisticsStoreContract(adapter: StatisticsAdapter): void {
     describe('fold', () => foldContract(adapter))
     describe('totals', () => totalsContract(adapter))
     describe('hours', () => hoursContract(adapter))
+    describe('played', () => playedContract(adapter))
     describe('several instances', () => instanceContract(adapter))
   })
 }

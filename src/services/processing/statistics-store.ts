@@ -4,6 +4,8 @@ import type { HoursPart } from './counted-hours.ts'
 import type { HourRange } from './counted-hours-tables.ts'
 import type { DailyRow } from './days.ts'
 import type { FoldParts } from './fold.ts'
+import type { Played } from './play-lists.ts'
+import type { PlayList } from './plays.ts'
 import type { Records } from './records.ts'
 import type { Rollup } from './rollup.ts'
 
@@ -23,6 +25,8 @@ export type ScopeAt = { user_id?: string | undefined; time_zone?: string | undef
 export type TotalsQuery = ScopeAt & { from?: number | undefined; to?: number | undefined }
 
 export type DailyQuery = TotalsQuery & { limit: number }
+
+export type PlayedQuery = TotalsQuery & { list: PlayList; limit: number }
 
 /** What an answer covers. */
 export type Coverage = {
@@ -58,6 +62,12 @@ export interface StatisticsStore extends AsyncDisposable {
 
   /** The records of all time. */
   records(of: ScopeAt): Promise<{ records: Records } & Coverage>
+
+  /**
+   * The most played songs or artists, at most `limit`: in falling order of plays, then of listening time, then by the code
+   * points of song_name and artist.
+   */
+  played(of: PlayedQuery): Promise<{ played: Played[] } & Coverage>
 
   /** How many events are counted of each hour in which they were received. */
   hours(range: HourRange): Promise<{ hours: HoursPart; cursors: PartitionCursor[] }>

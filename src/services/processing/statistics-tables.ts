@@ -3,11 +3,12 @@ import type { Migration } from 'kysely/migration'
 import { columnType, type Dialect, uuidToBytes } from '../../store/columns.ts'
 import { type CountedHourRow, createCountedHours } from './counted-hours-tables.ts'
 import { createDayTables, DAY_TABLES } from './day-tables.ts'
+import { createPlayTables, PLAY_TABLES, type PlaysDatabase } from './play-tables.ts'
 import type { Coverage } from './statistics-store.ts'
 
 /** The tables of the statistics, and what SQLite and MySQL do with them alike. */
 
-export type StatisticsDatabase = {
+export type StatisticsDatabase = PlaysDatabase & {
   counted_hours: CountedHourRow
   counted_cursors: CursorRow
 }
@@ -15,7 +16,7 @@ export type StatisticsDatabase = {
 export type CursorRow = { topic: string; partition_id: number; next: number; updated: number | null }
 
 /** What `clear` empties. */
-export const STATISTICS_TABLES = [...DAY_TABLES, 'counted_hours', 'counted_cursors'] as const
+export const STATISTICS_TABLES = [...DAY_TABLES, ...PLAY_TABLES, 'counted_hours', 'counted_cursors'] as const
 
 /** Everybody's scope is no bytes, which no user's 16 are. */
 export function scopeOf(userId: string | undefined): Uint8Array {
@@ -44,6 +45,7 @@ export function statisticsMigrations(dialect: Dialect): Record<string, Migration
       },
     },
     '003_quarter_hours': { up: (db) => createDayTables(db, dialect) },
+    '004_plays': { up: (db) => createPlays(db, dialect) },
   }
 }
 
@@ -79,4 +81,12 @@ async function createRollups(db: Kysely<unknown>, dialect: Dialect): Promise<voi
     .addPrimaryKeyConstraint('counted_cursors_key', ['topic', 'partition_id'])
     .modifyEnd(ending)
     .execute()
+}
+
+/** What was counted before has no songs, so counting begins anew. */
+async function createPlays(db: Kysely<unknown>, dialect: Dialect): Promise<void> {
+  await createPlayTables(db, dialect)
+  for (const table of [...DAY_TABLES, 'counted_hours', 'counted_cursors']) {
+    await sql`delete from ${sql.table(table)}`.execute(db)
+  }
 }
