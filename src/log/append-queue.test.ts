@@ -290,7 +290,7 @@ describe('AppendQueue', () => {
   })
 
   test('refuses at once while a write is late, and takes all again when it ends', async () => {
-    const { queue, begun, occupy } = startQueue({ deadlineMs: 30, stalledMs: 0 })
+    const { queue, begun, occupy } = startQueue({ deadlineMs: 300, stalledMs: 0 })
     const { first, write } = await occupy()
     await assert.rejects(first, overloaded)
     assert.equal(await stateOf(queue.append([record('b')])), 'rejected')
