@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type CompiledQuery, Kysely, MysqlDialect, type MysqlPool } from 'kysely'
-import { createPool, type Pool, type PoolConnection, type TypeCast } from 'mysql2'
+import { createPool, type Pool, type PoolConnection } from 'mysql2'
 import { Failure, type FailureCode, isFailure } from '../errors.ts'
 import type { ColumnValue } from './columns.ts'
 import { mysqlErrorKind, mysqlErrorName } from './mysql-error.ts'
@@ -22,6 +22,8 @@ export type MysqlOptions = {
 }
 
 const CONNECTIONS_MAX = 4
+/** More than there are; the server bounds what it keeps for all connections together. */
+const PREPARED_MAX = 100
 /** How many callers may wait for a connection, and for how long. */
 const WAITING_MAX = 256
 const ACQUIRE_MS_MAX = 10_000
@@ -106,7 +108,7 @@ export class MysqlDatabase<DB> implements AsyncDisposable {
   async #readArrays<R extends readonly unknown[]>({ sql, parameters }: CompiledQuery): Promise<R[]> {
     const session = await this.#acquire()
     try {
-      return await session.query<R[]>(sql, parameters as ColumnValue[], { rowsAsArray: true })
+      return await session.queryArrays<R>(sql, parameters as ColumnValue[])
     } finally {
       session.release()
     }
@@ -229,15 +231,8 @@ function openPool({ host, port, user, password, database, tls, connectionsMax }:
     connectTimeout: CONNECT_MS_MAX,
     charset: 'utf8mb4',
     timezone: 'Z',
+    maxPreparedStatements: PREPARED_MAX,
     // The server may ask for no file of ours.
     flags: ['-LOCAL_FILES'],
-    typeCast: exactDoubles,
   })
-}
-
-/** The driver reads doubles of up to 17 characters by arithmetic of its own, which is not exact for all of them. */
-const exactDoubles: TypeCast = (field, next) => {
-  if (field.type !== 'DOUBLE') return next()
-  const text = field.string()
-  return text === null ? null : Number(text)
 }

@@ -1,5 +1,5 @@
 import type { MysqlPoolConnection } from 'kysely'
-import type { PoolConnection } from 'mysql2'
+import type { PoolConnection, QueryError, TypeCast } from 'mysql2'
 import type { ColumnValue } from './columns.ts'
 import { mysqlErrorKind } from './mysql-error.ts'
 
@@ -39,11 +39,22 @@ export class MysqlSession {
   }
 
   /** Runs one statement. `parameters` are put in by the driver, escaped. */
-  query<T = Written>(
-    sql: string,
-    parameters: readonly ColumnValue[] = [],
-    options: { rowsAsArray?: boolean } = {},
-  ): Promise<T> {
+  query<T = Written>(sql: string, parameters: readonly ColumnValue[] = []): Promise<T> {
+    const values = parameters.length === 0 ? undefined : [...parameters]
+    return this.#run((done) => this.#connection.query({ sql, values, typeCast: exactDoubles }, done))
+  }
+
+  /**
+   * Runs one statement that the server keeps prepared. Its rows come as arrays in the binary protocol, doubles as they are:
+   * that costs half of what text does, here and there.
+   */
+  queryArrays<R extends readonly unknown[]>(sql: string, parameters: readonly ColumnValue[]): Promise<R[]> {
+    // The driver would send a number as a double, which LIMIT does not take; of a text the server takes the number.
+    const values = parameters.map((value) => (typeof value === 'number' ? String(value) : value))
+    return this.#run((done) => this.#connection.execute({ sql, values, rowsAsArray: true }, done))
+  }
+
+  #run<T>(start: (done: (error: QueryError | null, result: unknown) => void) => void): Promise<T> {
     return new Promise((resolve, reject) => {
       if (this.#broken !== undefined) return reject(this.#broken)
       // Not the driver's own timeout: it would go on ticking, and keep the process, when the connection is lost.
@@ -52,8 +63,7 @@ export class MysqlSession {
         this.#connection.destroy()
         reject(this.#broken)
       }, this.#statementMs)
-      const values = parameters.length === 0 ? undefined : [...parameters]
-      this.#connection.query({ ...options, sql, values }, (error, result) => {
+      start((error, result) => {
         clearTimeout(timer)
         if (error === null) return resolve(result as T)
         const kind = mysqlErrorKind(error)
@@ -94,4 +104,11 @@ export class MysqlSession {
 class StatementTimeout extends Error {
   /** As the driver marks errors after which a connection is of no use. */
   readonly fatal = true
+}
+
+/** The driver reads doubles of up to 17 characters by arithmetic of its own, which is not exact for all of them. */
+const exactDoubles: TypeCast = (field, next) => {
+  if (field.type !== 'DOUBLE') return next()
+  const text = field.string()
+  return text === null ? null : Number(text)
 }
