@@ -1,8 +1,9 @@
 import { type CompiledQuery, type Kysely, type SelectQueryBuilder, sql } from 'kysely'
 import { CATALOGUE, EVENT_TYPES, type EventType, type RunifyEvent, typeOfTopic } from '../events/catalogue.ts'
 import { type Cursors, nextOf, type PartitionCursor, withMoved } from '../log/position.ts'
-import { type ColumnValue, columnsOf, fromRow, type StoredEvent, uuidToBytes } from './columns.ts'
-import type { ChangePage, PageQuery, TextPage } from './event-store.ts'
+import { FORGOTTEN_TOPIC } from '../log/tombstone.ts'
+import { type ColumnValue, columnsOf, fromRow, type StoredEvent, uuidFromBytes, uuidToBytes } from './columns.ts'
+import type { ChangePage, Erasure, Held, PageQuery, TextPage, UserPlace } from './event-store.ts'
 import { eventText, type TextFormat, type TextRow, textColumns, textValue, uuidText } from './event-text.ts'
 
 type EventTable = {
@@ -14,9 +15,22 @@ type EventTable = {
   date_created: number
 }
 
+/** The types of which a user is forgotten: those that users send. */
+export const ERASED_TYPES = ['running_stats', 'music_info'] as const satisfies readonly EventType[]
+export type ErasedType = (typeof ERASED_TYPES)[number]
+
+export type ForgottenTable = {
+  log_partition: number
+  log_offset: number
+  request_id: Uint8Array
+  user_id: Uint8Array
+  forgotten_at: number
+} & Record<ErasedType, number>
+
 /** The tables as far as the queries name their columns; the catalogue's other columns are only read. */
 export type EventDatabase = Record<EventType, EventTable> & {
   stored_cursors: { topic: string; partition_id: number; next: number; stored: number }
+  forgotten_users: ForgottenTable
 }
 
 /** The queries on events that SQLite and MySQL answer alike. */
@@ -116,12 +130,21 @@ export async function readChanges(
   { after, limit }: { after: Cursors; limit: number },
 ): Promise<ChangePage> {
   const stored = await readCursors(db)
+  const erasures: Erasure[] = []
   const changes: StoredEvent[] = []
   const next: PartitionCursor[] = []
   let complete = true
   for (const { topic, partition, next: end } of stored) {
     const type = typeOfTopic(topic)
     const begin = nextOf(after, { topic, partition })
+    if (topic === FORGOTTEN_TOPIC && begin < end) {
+      const found = await readErasures(db, { partition, begin, end, limit: ERASURES_MAX })
+      erasures.push(...found)
+      const reached = found.length < ERASURES_MAX ? end : (found.at(-1) as Erasure).offset + 1
+      complete &&= reached === end
+      next.push({ topic, partition, next: reached })
+      continue
+    }
     const room = limit - changes.length
     if (type === undefined || begin >= end) {
       next.push({ topic, partition, next: begin })
@@ -135,7 +158,96 @@ export async function readChanges(
     next.push({ topic, partition, next: reached })
   }
   // A partition that only `after` knows is kept: the reader may put `next` in the place of what it had.
-  return { changes, next: withMoved(after, next), complete, stored }
+  return { changes, erasures, next: withMoved(after, next), complete, stored }
+}
+
+/** Of each partition in a page: each may cost its reader a recount. */
+const ERASURES_MAX = 100
+
+async function readErasures(
+  db: Kysely<EventDatabase>,
+  { partition, begin, end, limit }: Omit<RowRange, 'type'>,
+): Promise<Erasure[]> {
+  const rows = await db
+    .selectFrom('forgotten_users')
+    .selectAll()
+    .where('log_partition', '=', partition)
+    .where('log_offset', '>=', begin)
+    .where('log_offset', '<', end)
+    .orderBy('log_offset')
+    .limit(limit)
+    .execute()
+  return rows.map(toErasure)
+}
+
+export async function readErasure(db: Kysely<EventDatabase>, requestId: string): Promise<Erasure | undefined> {
+  const row = await db
+    .selectFrom('forgotten_users')
+    .innerJoin('stored_cursors', (join) =>
+      join
+        .on('topic', '=', FORGOTTEN_TOPIC)
+        .onRef('partition_id', '=', 'log_partition')
+        // Before that, some of the user's events may still be there.
+        .onRef('next', '>', 'log_offset'),
+    )
+    .selectAll('forgotten_users')
+    .where('request_id', '=', uuidToBytes(requestId))
+    .executeTakeFirst()
+  return row && toErasure(row)
+}
+
+function toErasure(row: ForgottenTable): Erasure {
+  return {
+    partition: row.log_partition,
+    offset: row.log_offset,
+    request_id: uuidFromBytes(row.request_id),
+    user_id: uuidFromBytes(row.user_id),
+    forgotten_at: row.forgotten_at,
+    erased: { running_stats: row.running_stats, music_info: row.music_info },
+  }
+}
+
+export async function readHeld(
+  db: Kysely<EventDatabase>,
+  { user_id, until, from = [] }: { user_id: string; until: number; from?: Cursors },
+): Promise<Held> {
+  const held: Held = []
+  for (const type of ERASED_TYPES) {
+    const ofUser = (db.selectFrom(`${type} as event`) as unknown as EventSelect)
+      .where('user_id', '=', uuidToBytes(user_id))
+      .where('date_created', '<=', until)
+    const partitions = await ofUser.select('log_partition').distinct().execute()
+    for (const { log_partition: partition } of partitions as unknown as { log_partition: number }[]) {
+      const row = (await ofUser
+        .where('log_partition', '=', partition)
+        .where('log_offset', '>=', nextOf(from, { topic: topicOf(type), partition }))
+        .select(({ fn }) => [
+          fn.countAll().as('events'),
+          fn.min('date_created').as('first'),
+          fn.max('date_created').as('last'),
+        ])
+        .executeTakeFirst()) as unknown as { events: number; first: number; last: number }
+      if (row.events > 0) held.push({ type, partition, ...row })
+    }
+  }
+  return held
+}
+
+export async function readUserEvents(
+  db: Kysely<EventDatabase>,
+  { user_id, after, limit }: { user_id: string; after?: UserPlace | undefined; limit: number },
+): Promise<StoredEvent[]> {
+  const found: StoredEvent[] = []
+  for (const type of ERASED_TYPES) {
+    if (after !== undefined && ERASED_TYPES.indexOf(type) < (ERASED_TYPES as readonly string[]).indexOf(after.type)) continue
+    const place = after?.type === type ? after : undefined
+    const query = { type, by: 'date_created', order: 'asc', user_id, after: place, limit: limit - found.length } as const
+    if (query.limit === 0) break
+    const run = (select: EventSelect) => select.execute()
+    const rows = await readInTurn(pageSelects(selectEvents(db, type), query), { limit: query.limit, run })
+    for (const row of rows) found.push(fromRow(type, row))
+  }
+  return found
 }
 
 type RowRange = { type: EventType; partition: number; begin: number; end: number; limit: number }

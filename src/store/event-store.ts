@@ -1,7 +1,9 @@
 import type { EventType, RunifyEvent } from '../events/catalogue.ts'
 import type { EpochMs } from '../events/instant.ts'
 import type { Cursors, PartitionCursor } from '../log/position.ts'
+import type { Tombstone } from '../log/tombstone.ts'
 import type { StoredEvent } from './columns.ts'
+import type { ErasedType } from './event-queries.ts'
 import type { TextFormat } from './event-text.ts'
 
 export type { StoredEvent } from './columns.ts'
@@ -20,7 +22,13 @@ export type StoreBatch = {
 
 export type WriteOutcome =
   /** The batch is in and the cursor stands at `next` or further. `repeated` were there before, with the same content. */
-  | { kind: 'stored'; stored: number; repeated: number }
+  | {
+      kind: 'stored'
+      stored: number
+      repeated: number
+      /** Left out, because their user was forgotten later; absent where there are none. */
+      forgotten?: number
+    }
   /** Nothing was written, because of these, in the order of their offsets. The batch without them may be written. */
   | { kind: 'refused'; events: RefusedEvent[] }
 
@@ -50,9 +58,30 @@ export type PageQuery = {
 /** The events of a page as text, each without a line's end; `next` is the place of the last, where there are more behind it. */
 export type TextPage = { events: string[]; next: PageQuery['after'] }
 
+/** Consecutive records of one partition of `FORGOTTEN_TOPIC`, with at most one tombstone among them. */
+export type ForgetBatch = {
+  partition: number
+  from: number
+  next: number
+  tombstone: (Tombstone & { offset: number }) | undefined
+}
+
+/** A tombstone that has been carried out: nothing that it is about is stored any more. */
+export type Erasure = Tombstone & {
+  partition: number
+  offset: number
+  /** How many events were erased. */
+  erased: Record<ErasedType, number>
+}
+
+/** What is stored of a user: of each type and partition how much, and when it was received. */
+export type Held = { type: EventType; partition: number; events: number; first: EpochMs; last: EpochMs }[]
+
 export type ChangePage = {
   /** Ordered by offset within each partition. */
   changes: StoredEvent[]
+  /** Users that were erased: what was read of them before is there no more. To be handled before `changes`. */
+  erasures: Erasure[]
   /** Where the next page begins. */
   next: PartitionCursor[]
   /** Whether `next` is all that the store had. */
@@ -89,6 +118,23 @@ export interface EventStore extends AsyncDisposable {
   /** What was stored after `after`, up to `limit` rows. A reader that keeps `next` misses nothing, ever. */
   changes(query: { after: Cursors; limit: number }): Promise<ChangePage>
 
+  /**
+   * Carries a tombstone out: the user's events that were received at `forgotten_at` or before are removed, and left out
+   * when they are written later. Then moves the cursor of `FORGOTTEN_TOPIC`, with which the erasure appears in the feed of
+   * changes. May be repeated, by several at once; killed in the midst of it, it is to be called again. Throws
+   * `position_conflict` like `write`.
+   */
+  forget(batch: ForgetBatch): Promise<void>
+
+  /** The erasure that the request led to; undefined until it is complete. */
+  erasure(requestId: string): Promise<Erasure | undefined>
+
+  /** What is stored of a user that was received at `until` or before, and that lies at `from` or behind it in the log. */
+  held(of: { user_id: string; until: EpochMs; from?: Cursors }): Promise<Held>
+
+  /** A user's events of all types, up to `limit` of those behind `after`, ordered by type, date_created and trace_id. */
+  userEvents(query: { user_id: string; after?: UserPlace | undefined; limit: number }): Promise<StoredEvent[]>
+
   /** How many events of each type are stored. Does not scan. */
   counts(): Promise<Record<EventType, number>>
 
@@ -102,4 +148,11 @@ export interface EventStore extends AsyncDisposable {
 }
 
 /** All that Processing needs of the store: in one process the store itself, elsewhere Storage's `GET /changes`. */
-export type EventReader = Pick<EventStore, 'changes'>
+export type EventReader = Pick<EventStore, 'changes' | 'userEvents'>
+
+/** The place of an event among those of its user. */
+export type UserPlace = { type: EventType; time: EpochMs; trace_id: string }
+
+export function userPlaceOf({ event }: StoredEvent): UserPlace {
+  return { type: event.type, time: event.date_created, trace_id: event.trace_id }
+}

@@ -2,12 +2,14 @@ import { type CreateTableBuilder, type Kysely, sql } from 'kysely'
 import type { Migration } from 'kysely/migration'
 import { EVENT_TYPES, type EventType, fieldsOf, isOptional } from '../../events/catalogue.ts'
 import { columnType, type Dialect } from '../columns.ts'
+import { ERASED_TYPES } from '../event-queries.ts'
 
 /** Storage's tables, oldest migration first. A migration that has been released is never edited: add another. */
 export function eventMigrations(dialect: Dialect): Record<string, Migration> {
   return {
     '001_events': { up: (db) => createEvents(db, dialect) },
     '002_user_created': { up: (db) => indexUserCreated(db, dialect) },
+    '003_forgotten_users': { up: (db) => createForgottenUsers(db, dialect) },
   }
 }
 
@@ -58,11 +60,46 @@ async function createEvents(db: Kysely<unknown>, dialect: Dialect): Promise<void
 
 /** For pages of a user by when the events were received: they would be sorted, or sought among everybody's. */
 async function indexUserCreated(db: Kysely<unknown>, dialect: Dialect): Promise<void> {
-  for (const type of EVENT_TYPES) {
+  for (const type of ERASED_TYPES) {
     const name = `${type}_user_created`
     if (dialect === 'mysql' && (await hasIndex(db, { table: type, name }))) continue
     await db.schema.createIndex(name).on(type).columns(['user_id', 'date_created', 'trace_id']).execute()
   }
+}
+
+/** The tombstones that were carried out or are about to be, by their position in the log, as the change feed gives them. */
+async function createForgottenUsers(db: Kysely<unknown>, dialect: Dialect): Promise<void> {
+  const sqlite = dialect === 'sqlite'
+  const integer = sqlite ? 'integer' : 'bigint'
+  const uuid = sql.raw(columnType(dialect, 'uuid'))
+  let table: CreateTableBuilder<'forgotten_users', string> = db.schema
+    .createTable('forgotten_users')
+    .ifNotExists()
+    .addColumn('log_partition', 'integer', (column) => column.notNull())
+    .addColumn('log_offset', integer, (column) => column.notNull())
+    .addColumn('request_id', uuid, (column) => column.notNull())
+    .addColumn('user_id', uuid, (column) => column.notNull())
+    .addColumn('forgotten_at', sql.raw(columnType(dialect, 'instant')), (column) => column.notNull())
+  // How many events of each type were erased.
+  for (const type of ERASED_TYPES) table = table.addColumn(type, integer, (column) => column.notNull())
+  table = table.addPrimaryKeyConstraint('forgotten_users_position', ['log_partition', 'log_offset'])
+  if (!sqlite) {
+    table = table
+      .addIndex('forgotten_users_request', ['request_id'])
+      .addIndex('forgotten_users_user', ['user_id', 'forgotten_at'])
+  }
+  await table.modifyEnd(sqlite ? sql`strict, without rowid` : sql`engine = InnoDB`).execute()
+  if (sqlite) {
+    await db.schema.createIndex('forgotten_users_request').on('forgotten_users').column('request_id').execute()
+    const user = db.schema.createIndex('forgotten_users_user').on('forgotten_users')
+    await user.columns(['user_id', 'forgotten_at']).execute()
+    return
+  }
+  // Who writes events holds its one row shared; who adds a tombstone has it alone (`mysql-forgetting.ts`).
+  await sql`
+    create table if not exists forgetting_gate (id integer primary key, tombstones bigint not null) engine = InnoDB
+  `.execute(db)
+  await sql`insert ignore into forgetting_gate values (1, 0)`.execute(db)
 }
 
 /** MySQL cannot undo DDL: what a migration that was killed has made is there when it begins again. */
