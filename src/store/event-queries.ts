@@ -3,7 +3,17 @@ import { CATALOGUE, EVENT_TYPES, type EventType, type RunifyEvent, typeOfTopic }
 import { type Cursors, nextOf, type PartitionCursor, withMoved } from '../log/position.ts'
 import { FORGOTTEN_TOPIC } from '../log/tombstone.ts'
 import { type ColumnValue, columnsOf, fromRow, type StoredEvent, uuidFromBytes, uuidToBytes } from './columns.ts'
-import type { ChangePage, Erasure, Held, PageQuery, TextPage, UserPlace } from './event-store.ts'
+import type {
+  ChangePage,
+  ErasedEvent,
+  Erasure,
+  EventStore,
+  Held,
+  PageQuery,
+  TextPage,
+  UserPlace,
+  WriteOutcome,
+} from './event-store.ts'
 import { eventText, type TextFormat, type TextRow, textColumns, textValue, uuidText } from './event-text.ts'
 
 type EventTable = {
@@ -19,6 +29,10 @@ type EventTable = {
 export const ERASED_TYPES = ['running_stats', 'music_info'] as const satisfies readonly EventType[]
 export type ErasedType = (typeof ERASED_TYPES)[number]
 
+export const MS_PER_HOUR = 3_600_000
+/** Of a `trace_id` in hex: those of a version 7 are random there, those of a version 8 a hash. */
+export const FINGERPRINT_DIGITS = 12
+
 export type ForgottenTable = {
   log_partition: number
   log_offset: number
@@ -31,6 +45,14 @@ export type ForgottenTable = {
 export type EventDatabase = Record<EventType, EventTable> & {
   stored_cursors: { topic: string; partition_id: number; next: number; stored: number }
   forgotten_users: ForgottenTable
+  erased_events: {
+    request_id: Uint8Array
+    type: string
+    log_partition: number
+    log_offset: number
+    hour: number
+    fingerprint: number
+  }
 }
 
 /** The queries on events that SQLite and MySQL answer alike. */
@@ -121,11 +143,43 @@ export async function readEvent(db: Kysely<EventDatabase>, traceId: string): Pro
   return undefined
 }
 
-/**
- * The cursors are read before the rows: everything below a cursor was committed with it or earlier and never changes,
- * so rows below it are complete without a transaction around the two.
- */
+/** A page is read again when an erasure came to its end meanwhile. */
+const PAGE_TRIES_MAX = 10
+
 export async function readChanges(
+  db: Kysely<EventDatabase>,
+  query: { after: Cursors; limit: number },
+): Promise<ChangePage> {
+  for (let tries = 1; ; tries++) {
+    const page = await readChangesOnce(db, query)
+    const erasing = await erasingState(db, page.stored)
+    if (erasing === 'none') return page
+    if (erasing === 'ended' && tries < PAGE_TRIES_MAX) continue
+    const { after } = query
+    return { changes: [], erasures: [], next: withMoved(after, []), complete: false, stored: page.stored }
+  }
+}
+
+/** Whether, since the cursors were read, rows may have been erased of which the page does not tell. */
+async function erasingState(db: Kysely<EventDatabase>, stored: Cursors): Promise<'none' | 'under way' | 'ended'> {
+  const cursors = await db
+    .selectFrom('stored_cursors')
+    .select(['partition_id', 'next'])
+    .where('topic', '=', FORGOTTEN_TOPIC)
+    .execute()
+  for (const { partition_id: partition, next } of cursors) {
+    if (nextOf(stored, { topic: FORGOTTEN_TOPIC, partition }) !== next) return 'ended'
+    const [first] = await readErasures(db, { partition, begin: next, end: Number.MAX_SAFE_INTEGER, limit: 1 })
+    if (first !== undefined) return 'under way'
+  }
+  return 'none'
+}
+
+/**
+ * The cursors are read before the rows: everything below a cursor was committed with it or earlier and changes only by
+ * erasures, so rows below it are complete without a transaction around the two.
+ */
+async function readChangesOnce(
   db: Kysely<EventDatabase>,
   { after, limit }: { after: Cursors; limit: number },
 ): Promise<ChangePage> {
@@ -207,6 +261,27 @@ function toErasure(row: ForgottenTable): Erasure {
   }
 }
 
+export async function readErased(
+  db: Kysely<EventDatabase>,
+  { request_id, after, limit }: Parameters<EventStore['erasedEvents']>[0],
+): Promise<ErasedEvent[]> {
+  let select = db.selectFrom('erased_events').selectAll().where('request_id', '=', uuidToBytes(request_id))
+  if (after !== undefined) {
+    const { type, partition, offset } = after
+    select = select.where((where) =>
+      where.or([
+        where('type', '>', type),
+        where.and([where('type', '=', type), where('log_partition', '>', partition)]),
+        where.and([where('type', '=', type), where('log_partition', '=', partition), where('log_offset', '>', offset)]),
+      ]),
+    )
+  }
+  const rows = await select.orderBy('type').orderBy('log_partition').orderBy('log_offset').limit(limit).execute()
+  return rows.map(({ type, log_partition, log_offset, hour, fingerprint }) => {
+    return { type: type as EventType, partition: log_partition, offset: log_offset, hour, fingerprint }
+  })
+}
+
 export async function readHeld(
   db: Kysely<EventDatabase>,
   { user_id, until, from = [] }: { user_id: string; until: number; from?: Cursors },
@@ -239,9 +314,17 @@ export async function readUserEvents(
 ): Promise<StoredEvent[]> {
   const found: StoredEvent[] = []
   for (const type of ERASED_TYPES) {
-    if (after !== undefined && ERASED_TYPES.indexOf(type) < (ERASED_TYPES as readonly string[]).indexOf(after.type)) continue
+    if (after !== undefined && ERASED_TYPES.indexOf(type) < (ERASED_TYPES as readonly string[]).indexOf(after.type))
+      continue
     const place = after?.type === type ? after : undefined
-    const query = { type, by: 'date_created', order: 'asc', user_id, after: place, limit: limit - found.length } as const
+    const query = {
+      type,
+      by: 'date_created',
+      order: 'asc',
+      user_id,
+      after: place,
+      limit: limit - found.length,
+    } as const
     if (query.limit === 0) break
     const run = (select: EventSelect) => select.execute()
     const rows = await readInTurn(pageSelects(selectEvents(db, type), query), { limit: query.limit, run })
@@ -279,6 +362,15 @@ function selectTexts(db: Kysely<EventDatabase>, type: EventType): EventSelect {
     return (isUuid ? sql<string>`lower(hex(${column}))` : sql<ColumnValue>`${column}`).as(`${name}_text`)
   })
   return db.selectFrom(`${type} as event`).select(columns) as unknown as EventSelect
+}
+
+/** The tables that are filled from the log. */
+export const EVENT_TABLES: readonly string[] = [...EVENT_TYPES, 'stored_cursors', 'forgotten_users', 'erased_events']
+
+/** Of the batch's events, `kept` are not of users who were forgotten later, and `stored` of those are new. */
+export function storedOutcome({ stored, events, kept }: Record<'stored' | 'events' | 'kept', number>): WriteOutcome {
+  const outcome = { kind: 'stored', stored, repeated: kept - stored } as const
+  return kept === events ? outcome : { ...outcome, forgotten: events - kept }
 }
 
 /** Why an event is refused that has another's `trace_id`. */

@@ -230,6 +230,7 @@ export function changesContract({ open }: StoreAdapter): void {
     const ahead = [{ topic: runs, partition: 0, next: 9 }]
     assert.deepEqual(await place.store.changes({ after: ahead, limit: 10 }), {
       changes: [],
+      erasures: [],
       next: ahead,
       complete: true,
       stored: [{ topic: runs, partition: 0, next: 5 }],

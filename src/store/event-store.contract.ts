@@ -19,6 +19,7 @@ import {
 } from './event-store.probe.ts'
 import type { EventStore } from './event-store.ts'
 import { refusalContract, repeatContract, valueContract } from './event-store-content.contract.ts'
+import { forgettingContract } from './event-store-forgetting.contract.ts'
 import { changesContract, pageContract } from './event-store-reading.contract.ts'
 
 /** A store in a fresh place. Disposing of it closes every instance of the place and removes what is in it. */
@@ -41,6 +42,7 @@ export function eventStoreContract(adapter: StoreAdapter): void {
     describe('values', () => valueContract(adapter))
     describe('page', () => pageContract(adapter))
     describe('changes', () => changesContract(adapter))
+    describe('forget', () => forgettingContract(adapter))
     describe('several instances', () => instanceContract(adapter))
   })
 }
@@ -59,6 +61,7 @@ function writeContract({ open }: StoreAdapter): void {
     assert.deepEqual(await eventsOf(store, 'running_stats'), [])
     assert.deepEqual(await store.changes({ after: [], limit: 10 }), {
       changes: [],
+      erasures: [],
       next: [],
       complete: true,
       stored: [],

@@ -74,6 +74,17 @@ export type Erasure = Tombstone & {
   erased: Record<ErasedType, number>
 }
 
+/** What an erasure has removed: where it was, and what an audit's counts have of it. Nothing of it tells of whom it was. */
+export type ErasedEvent = {
+  type: EventType
+  partition: number
+  offset: number
+  /** Hours since 1970-01-01T00:00:00Z, by `date_created`. */
+  hour: number
+  /** The last six bytes of its `trace_id`, as a number. */
+  fingerprint: number
+}
+
 /** What is stored of a user: of each type and partition how much, and when it was received. */
 export type Held = { type: EventType; partition: number; events: number; first: EpochMs; last: EpochMs }[]
 
@@ -115,7 +126,11 @@ export interface EventStore extends AsyncDisposable {
   /** The same events as text: quicker, for those who only pass them on. */
   textPage(query: PageQuery & { format: TextFormat }): Promise<TextPage>
 
-  /** What was stored after `after`, up to `limit` rows. A reader that keeps `next` misses nothing, ever. */
+  /**
+   * What was stored after `after`, up to `limit` rows. A reader that keeps `next` misses nothing, ever. What has been
+   * erased comes no more; `erasures` tells of it, once, and while one is under way nothing else comes: so a reader that
+   * handles erasures before it goes on has had of the erased events just those below its cursors.
+   */
   changes(query: { after: Cursors; limit: number }): Promise<ChangePage>
 
   /**
@@ -128,6 +143,13 @@ export interface EventStore extends AsyncDisposable {
 
   /** The erasure that the request led to; undefined until it is complete. */
   erasure(requestId: string): Promise<Erasure | undefined>
+
+  /** What an erasure has removed: up to `limit` events behind `after`, ordered by type, partition and offset. */
+  erasedEvents(query: {
+    request_id: string
+    after?: Pick<ErasedEvent, 'type' | 'partition' | 'offset'> | undefined
+    limit: number
+  }): Promise<ErasedEvent[]>
 
   /** What is stored of a user that was received at `until` or before, and that lies at `from` or behind it in the log. */
   held(of: { user_id: string; until: EpochMs; from?: Cursors }): Promise<Held>
@@ -148,7 +170,7 @@ export interface EventStore extends AsyncDisposable {
 }
 
 /** All that Processing needs of the store: in one process the store itself, elsewhere Storage's `GET /changes`. */
-export type EventReader = Pick<EventStore, 'changes' | 'userEvents'>
+export type EventReader = Pick<EventStore, 'changes' | 'userEvents' | 'erasedEvents'>
 
 /** The place of an event among those of its user. */
 export type UserPlace = { type: EventType; time: EpochMs; trace_id: string }

@@ -1,10 +1,11 @@
 import { Failure } from '../errors.ts'
 import { sameContent } from '../events/codec.ts'
 import { type ColumnValue, columnsOf, fromRow } from './columns.ts'
-import { CONFLICT, topicOf } from './event-queries.ts'
+import { CONFLICT, storedOutcome, topicOf } from './event-queries.ts'
 import type { RefusedEvent, StoreBatch, WriteOutcome } from './event-store.ts'
 import type { Ending } from './mysql-database.ts'
 import { mysqlErrorKind } from './mysql-error.ts'
+import { withoutForgotten } from './mysql-forgetting.ts'
 import { eventLiteral, literal, nameList, uuidLiteral } from './mysql-literal.ts'
 import type { MysqlSession } from './mysql-session.ts'
 
@@ -16,10 +17,11 @@ const STATEMENT_CHARACTERS_MAX = 65_536
 
 type Placed = StoreBatch['events'][number]
 
-/** The work of one transaction. The partition's cursor is locked first, so that one writer of a partition waits for another. */
+/** The work of one transaction. The partition's cursor is locked before all that is written, so that one writer of a partition waits for another. */
 export async function writeBatch(session: MysqlSession, batch: StoreBatch): Promise<Ending<WriteOutcome>> {
   const { type, partition, from, next, events } = batch
   const topic = topicOf(type)
+  const kept = await withoutForgotten(session, events)
   const at = await lockCursor(session, { topic, partition })
   if (at < from) {
     const detail = `${topic}:${partition} is stored up to ${at}, the batch begins at ${from}`
@@ -27,13 +29,13 @@ export async function writeBatch(session: MysqlSession, batch: StoreBatch): Prom
   }
   if (at >= next) return { keep: false, result: { kind: 'stored', stored: 0, repeated: events.length } }
   const writer = new EventWriter(session, batch)
-  const stored = await writer.write(events.filter(({ offset }) => offset >= at))
+  const stored = await writer.write(kept.filter(({ offset }) => offset >= at))
   if (writer.refused.length > 0) {
     return { keep: false, result: { kind: 'refused', events: writer.refused.toSorted((a, b) => a.offset - b.offset) } }
   }
   const row = `topic = ${literal(topic)} AND partition_id = ${partition}`
   await session.query(`UPDATE stored_cursors SET next = ${next}, \`stored\` = \`stored\` + ${stored} WHERE ${row}`)
-  return { keep: true, result: { kind: 'stored', stored, repeated: events.length - stored } }
+  return { keep: true, result: storedOutcome({ stored, events: events.length, kept: kept.length }) }
 }
 
 async function lockCursor(session: MysqlSession, at: { topic: string; partition: number }): Promise<number> {

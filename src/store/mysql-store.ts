@@ -1,20 +1,37 @@
-import { EVENT_TYPES, type EventType, type RunifyEvent } from '../events/catalogue.ts'
+import type { EventType, RunifyEvent } from '../events/catalogue.ts'
 import type { Cursors, PartitionCursor } from '../log/position.ts'
 import type { StoredEvent } from './columns.ts'
 import {
+  EVENT_TABLES,
   type EventDatabase,
   readChanges,
   readCounts,
   readCursors,
+  readErased,
+  readErasure,
   readEvent,
+  readHeld,
   readPage,
   readTextPage,
+  readUserEvents,
 } from './event-queries.ts'
-import type { ChangePage, EventStore, PageQuery, StoreBatch, TextPage, WriteOutcome } from './event-store.ts'
+import type {
+  ChangePage,
+  ErasedEvent,
+  Erasure,
+  EventStore,
+  ForgetBatch,
+  Held,
+  PageQuery,
+  StoreBatch,
+  TextPage,
+  WriteOutcome,
+} from './event-store.ts'
 import type { TextFormat } from './event-text.ts'
 import { eventMigrations } from './migrations/events.ts'
 import type { MysqlDatabase, MysqlOptions } from './mysql-database.ts'
 import { writeBatch } from './mysql-event-writer.ts'
+import { forgetUser } from './mysql-forgetting.ts'
 import { emptyTables, openMysqlDatabase } from './mysql-migrations.ts'
 
 /** Brings the events' tables to their newest form and opens them. Any number of instances may do so at once. */
@@ -53,6 +70,26 @@ class MysqlStore implements EventStore {
     return this.#database.read((db) => readChanges(db, query))
   }
 
+  forget(batch: ForgetBatch): Promise<void> {
+    return forgetUser(this.#database, batch)
+  }
+
+  erasure(requestId: string): Promise<Erasure | undefined> {
+    return this.#database.read((db) => readErasure(db, requestId))
+  }
+
+  erasedEvents(query: Parameters<EventStore['erasedEvents']>[0]): Promise<ErasedEvent[]> {
+    return this.#database.read((db) => readErased(db, query))
+  }
+
+  held(of: Parameters<EventStore['held']>[0]): Promise<Held> {
+    return this.#database.read((db) => readHeld(db, of))
+  }
+
+  userEvents(query: Parameters<EventStore['userEvents']>[0]): Promise<StoredEvent[]> {
+    return this.#database.read((db) => readUserEvents(db, query))
+  }
+
   counts(): Promise<Record<EventType, number>> {
     return this.#database.read(readCounts)
   }
@@ -62,7 +99,7 @@ class MysqlStore implements EventStore {
   }
 
   clear(): Promise<void> {
-    return this.#database.transact((session) => emptyTables(session, [...EVENT_TYPES, 'stored_cursors']))
+    return this.#database.transact((session) => emptyTables(session, EVENT_TABLES))
   }
 
   async checkReady(): Promise<void> {

@@ -8,18 +8,28 @@ import type { Cursors, PartitionCursor } from '../log/position.ts'
 import { type ColumnValue, columnsOf, fromRow, type StoredEvent, toRow, uuidToBytes } from './columns.ts'
 import {
   CONFLICT,
+  EVENT_TABLES,
   type EventDatabase,
   readChanges,
   readCounts,
   readCursors,
+  readErased,
+  readErasure,
   readEvent,
+  readHeld,
   readPage,
   readTextPage,
+  readUserEvents,
+  storedOutcome,
   topicOf,
 } from './event-queries.ts'
 import type {
   ChangePage,
+  ErasedEvent,
+  Erasure,
   EventStore,
+  ForgetBatch,
+  Held,
   PageQuery,
   RefusedEvent,
   StoreBatch,
@@ -29,6 +39,7 @@ import type {
 import type { TextFormat, TextRow } from './event-text.ts'
 import { eventMigrations } from './migrations/events.ts'
 import { guard, isRefusal, openReader, openSqlite, transact } from './sqlite-database.ts'
+import { prepareForgetting } from './sqlite-forgetting.ts'
 
 /** Opens the events' database `store.db` in the folder, and brings it to its newest form. */
 export async function openSqliteStore({ dir }: { dir: string }): Promise<SqliteStore> {
@@ -50,12 +61,16 @@ class SqliteStore implements EventStore {
   readonly #texts: ArrayReader
   readonly #writer: DatabaseSync
   readonly #statements: ReturnType<typeof prepareStatements>
+  readonly #forgetting: ReturnType<typeof prepareForgetting>
 
   constructor({ reader, texts, writer }: { reader: Kysely<EventDatabase>; texts: ArrayReader; writer: DatabaseSync }) {
     this.#reader = reader
     this.#texts = texts
     this.#writer = writer
     this.#statements = prepareStatements(writer)
+    // Zeros in the place of what is erased.
+    writer.exec('PRAGMA secure_delete = ON')
+    this.#forgetting = prepareForgetting(writer)
   }
 
   cursors(): Promise<PartitionCursor[]> {
@@ -85,6 +100,26 @@ class SqliteStore implements EventStore {
     return guard('store_unavailable', () => readChanges(this.#reader, query))
   }
 
+  forget(batch: ForgetBatch): Promise<void> {
+    return guard('store_unavailable', () => this.#forgetting.forget(batch))
+  }
+
+  erasure(requestId: string): Promise<Erasure | undefined> {
+    return guard('store_unavailable', () => readErasure(this.#reader, requestId))
+  }
+
+  erasedEvents(query: Parameters<EventStore['erasedEvents']>[0]): Promise<ErasedEvent[]> {
+    return guard('store_unavailable', () => readErased(this.#reader, query))
+  }
+
+  held(of: Parameters<EventStore['held']>[0]): Promise<Held> {
+    return guard('store_unavailable', () => readHeld(this.#reader, of))
+  }
+
+  userEvents(query: Parameters<EventStore['userEvents']>[0]): Promise<StoredEvent[]> {
+    return guard('store_unavailable', () => readUserEvents(this.#reader, query))
+  }
+
   counts(): Promise<Record<EventType, number>> {
     return guard('store_unavailable', () => readCounts(this.#reader))
   }
@@ -96,7 +131,7 @@ class SqliteStore implements EventStore {
   clear(): Promise<void> {
     return guard('store_unavailable', () =>
       transact(this.#writer, () => {
-        for (const table of [...EVENT_TYPES, 'stored_cursors']) this.#writer.exec(`DELETE FROM ${table}`)
+        for (const table of EVENT_TABLES) this.#writer.exec(`DELETE FROM ${table}`)
       }),
     )
   }
@@ -122,7 +157,8 @@ class SqliteStore implements EventStore {
     const { insert } = this.#statements.tables[type]
     const refused: RefusedEvent[] = []
     let stored = 0
-    for (const { offset, event } of events) {
+    const kept = this.#forgetting.withoutForgotten(events)
+    for (const { offset, event } of kept) {
       if (offset < at) continue
       try {
         if (insert.run(...toRow({ partition, offset, event })).changes === 1) stored++
@@ -134,7 +170,7 @@ class SqliteStore implements EventStore {
     }
     if (refused.length > 0) throw new Refused(refused)
     this.#statements.moveCursor.run(topic, partition, next, stored)
-    return { kind: 'stored', stored, repeated: events.length - stored }
+    return storedOutcome({ stored, events: events.length, kept: kept.length })
   }
 
   #isRepeat(event: RunifyEvent): boolean {

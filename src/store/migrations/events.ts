@@ -89,6 +89,19 @@ async function createForgottenUsers(db: Kysely<unknown>, dialect: Dialect): Prom
       .addIndex('forgotten_users_user', ['user_id', 'forgotten_at'])
   }
   await table.modifyEnd(sqlite ? sql`strict, without rowid` : sql`engine = InnoDB`).execute()
+  // What was erased: where it was, and all that those need to know who have counted it. Nothing of it tells of whom it was.
+  await db.schema
+    .createTable('erased_events')
+    .ifNotExists()
+    .addColumn('request_id', uuid, (column) => column.notNull())
+    .addColumn('type', sql.raw(sqlite ? 'text' : 'varchar(64)'), (column) => column.notNull())
+    .addColumn('log_partition', 'integer', (column) => column.notNull())
+    .addColumn('log_offset', integer, (column) => column.notNull())
+    .addColumn('hour', 'integer', (column) => column.notNull())
+    .addColumn('fingerprint', integer, (column) => column.notNull())
+    .addPrimaryKeyConstraint('erased_events_key', ['request_id', 'type', 'log_partition', 'log_offset'])
+    .modifyEnd(sqlite ? sql`strict, without rowid` : sql`engine = InnoDB`)
+    .execute()
   if (sqlite) {
     await db.schema.createIndex('forgotten_users_request').on('forgotten_users').column('request_id').execute()
     const user = db.schema.createIndex('forgotten_users_user').on('forgotten_users')
