@@ -93,6 +93,17 @@ function describeEvents(log: Logger, registry: Registry) {
     labelNames: ['type'],
     registers,
   })
+  const forgotten = new Counter({
+    name: 'runify_events_forgotten_total',
+    help: 'Events that were not stored, because their user was forgotten after they were received',
+    labelNames: ['type'],
+    registers,
+  })
+  const tombstones = new Counter({
+    name: 'runify_tombstones_total',
+    help: 'Requests to forget a user that were carried out',
+    registers,
+  })
   const dead = new Counter({
     name: 'runify_dead_letters_total',
     help: 'Records put into the dead letters',
@@ -178,10 +189,16 @@ function describeEvents(log: Logger, registry: Registry) {
       log.warn({ err: error }, 'the log did not take an append')
     },
     connectionRefused: () => refusedConnections.inc(),
-    eventsStored: (type: EventType, count: { stored: number; repeated: number }) => {
+    eventsStored: (type: EventType, count: { stored: number; repeated: number; forgotten?: number }) => {
       stored.inc({ type }, count.stored)
       repeated.inc({ type }, count.repeated)
+      forgotten.inc({ type }, count.forgotten ?? 0)
       log.debug({ type, ...count }, 'stored')
+    },
+    userForgotten: (at: { partition: number; offset: number; valid: boolean }) => {
+      tombstones.inc()
+      if (at.valid) log.info(at, 'a user was forgotten')
+      else log.warn(at, 'a record that is no tombstone was passed over')
     },
     deadLetter: (letter: { reason: string; detail: string; topic: string; partition: number; offset: number }) => {
       dead.inc({ reason: letter.reason })

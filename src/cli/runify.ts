@@ -2,11 +2,13 @@
 import { readFileSync } from 'node:fs'
 import { type Command, CommandError, type Terminal, UsageError } from './command.ts'
 import { EXPORT } from './export.ts'
+import { FORGET } from './forget.ts'
 import { GENERATE } from './generate.ts'
 import { REBUILD } from './rebuild.ts'
 import { SEND } from './send.ts'
 
-const COMMANDS: Record<string, Command> = { send: SEND, generate: GENERATE, export: EXPORT, rebuild: REBUILD }
+const COMMANDS: Record<string, Command> = { send: SEND, generate: GENERATE, export: EXPORT,
+  forget: FORGET, rebuild: REBUILD }
 
 const HELP = `runify: send events to Runify, make some up, take out what is stored, rebuild it
 

@@ -125,8 +125,17 @@ export class HttpServer implements AsyncDisposable {
 
   /** Adds a path that reads. */
   get<P extends Parameters>(path: string, route: Route<P>): void {
+    this.#add('get', path, route)
+  }
+
+  /** Adds a path that removes what it names; it reads no body. */
+  delete<P extends Parameters>(path: string, route: Route<P>): void {
+    this.#add('delete', path, route)
+  }
+
+  #add<P extends Parameters>(method: 'get' | 'delete', path: string, route: Route<P>): void {
     const { parameters = {} as P, produces = [JSON_TYPE], handler } = route
-    this.app.get(path, { schema: this.#getSchema(path, route) }, (request, reply) => {
+    this.app[method](path, { schema: this.#getSchema(path, route) }, (request, reply) => {
       const mediaType = chooseType(request, produces)
       return handler({ values: readParameters(parameters, sentParameters(request)), request, reply, mediaType })
     })

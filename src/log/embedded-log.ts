@@ -140,6 +140,10 @@ export class EmbeddedLog implements EventLog {
     return this.#guard(() => this.#statements.groups.all(topic)) as GroupCursor[]
   }
 
+  async retentionMs(_topic: string): Promise<number | undefined> {
+    return undefined
+  }
+
   async checkReady(): Promise<void> {
     this.#guard(() => this.#statements.partitions.all(''))
     if (this.#writer?.failure !== undefined) throw this.#writer.failure

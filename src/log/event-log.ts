@@ -73,6 +73,9 @@ export interface EventLog extends AsyncDisposable {
   /** The committed cursors of every group that has one in the topic. */
   groups(topic: string): Promise<GroupCursor[]>
 
+  /** How long records of a topic stay in the log at least, milliseconds; undefined: for ever, as far as is known. */
+  retentionMs(topic: string): Promise<number | undefined>
+
   /** Resolves when the log answers; throws `log_unavailable` when it does not. */
   checkReady(): Promise<void>
 }

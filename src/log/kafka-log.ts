@@ -123,6 +123,13 @@ export class KafkaLog implements EventLog {
     return this.#guard(async () => committedCursors(this.#cluster, topic, await this.#topics.partitionCount(topic)))
   }
 
+  retentionMs(topic: string): Promise<number | undefined> {
+    return this.#guard(async () => {
+      await this.#topics.partitionCount(topic)
+      return this.#topics.retentionMs(topic)
+    })
+  }
+
   async checkReady(): Promise<void> {
     await this.#guard(() => this.#cluster.requestAny(metadataV11.api, [], false, false))
   }

@@ -2,6 +2,7 @@ import { ConfigResourceTypes, createTopicsV6, describeConfigsV4, NetworkError } 
 import { Failure } from '../errors.ts'
 import type { KafkaCluster } from './kafka-cluster.ts'
 import { answerOf, hasCode } from './kafka-failure.ts'
+import { FORGOTTEN_TOPIC } from './tombstone.ts'
 
 const TOPIC_RESOURCE = ConfigResourceTypes.TOPIC
 const CREATE_TIMEOUT_MS = 1500
@@ -68,7 +69,10 @@ export class KafkaTopics {
       numPartitions: this.#settings.partitions,
       replicationFactor: this.#settings.replication,
       assignments: [],
-      configs: [{ name: 'message.timestamp.type', value: 'LogAppendTime' }],
+      configs: [
+        { name: 'message.timestamp.type', value: 'LogAppendTime' },
+        ...(topic === FORGOTTEN_TOPIC ? [{ name: 'retention.ms', value: '-1' }] : []),
+      ],
     }
     try {
       await this.#cluster.request(controller, createTopicsV6.api, [wanted], CREATE_TIMEOUT_MS, false)
@@ -80,14 +84,24 @@ export class KafkaTopics {
     }
   }
 
-  async #checkTime(topic: string): Promise<void> {
+  /** Undefined where it is for ever, and where we may not ask. */
+  async retentionMs(topic: string): Promise<number | undefined> {
+    const value = Number(await this.#cluster.retry(() => this.#setting(topic, 'retention.ms'), { topics: [topic] }))
+    return value >= 0 ? value : undefined
+  }
+
+  /** Undefined where we may not ask. */
+  async #setting(topic: string, name: string): Promise<string | null | undefined> {
     const broker = this.#cluster.leader(topic, 0)
     if (broker === undefined) throw notThere(topic)
-    const name = 'message.timestamp.type'
     const resource = { resourceType: TOPIC_RESOURCE, resourceName: topic, configurationKeys: [name] }
     const answer = await answerOf(this.#cluster.request(broker, describeConfigsV4.api, [resource], false, false))
-    // Undefined where we may not ask.
-    const value = answer.results[0]?.configs.find((config) => config.name === name)?.value
+    return answer.results[0]?.configs.find((config) => config.name === name)?.value
+  }
+
+  async #checkTime(topic: string): Promise<void> {
+    const name = 'message.timestamp.type'
+    const value = await this.#setting(topic, name)
     if (value === undefined || value === 'LogAppendTime') return
     const detail =
       `the topic ${topic} has ${name}=${value}, but must have LogAppendTime: ` +

@@ -22,6 +22,7 @@ export function renamedLog(log: EventLog, prefix: string): EventLog {
         cursors.map((one) => ({ ...one, topic: renamed(one.topic) })),
       ),
     groups: async (topic) => (await log.groups(renamed(topic))).map((one) => ({ ...one, topic })),
+    retentionMs: (topic) => log.retentionMs(renamed(topic)),
     checkReady: () => log.checkReady(),
     [Symbol.asyncDispose]: () => log[Symbol.asyncDispose](),
   }

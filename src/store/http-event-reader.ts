@@ -3,7 +3,10 @@ import { CATALOGUE, type EventType, typeOfTopic } from '../events/catalogue.ts'
 import { fromWire } from '../events/codec.ts'
 import { type EpochMs, formatInstant, parseInstant } from '../events/instant.ts'
 import { type Cursors, formatCursors, type PartitionCursor, parseCursors } from '../log/position.ts'
-import type { ChangePage, EventReader, StoredEvent } from './event-store.ts'
+import { FORGOTTEN_TOPIC } from '../log/tombstone.ts'
+import { ERASED_TYPES } from './event-queries.ts'
+import type { ChangePage, ErasedEvent, Erasure, EventReader, StoredEvent } from './event-store.ts'
+import { encodeErasedPlace, encodeUserPlace } from './user-place.ts'
 
 export type HttpEventReaderOptions = {
   /** Where Storage answers, as `http://storage:8090`. */
@@ -17,7 +20,9 @@ const ANSWER_MS_MAX = 15_000
 const LIMIT_MAX = 10_000
 
 type WireChange = { type: EventType; partition: number; offset: number; event: unknown }
-type WirePage = { changes: WireChange[]; next: string; complete: boolean; stored: string }
+type WireErasure = Omit<Erasure, 'forgotten_at' | 'erased'> & { forgotten_at: string; erased: Record<string, number> }
+type WirePage = { changes: WireChange[]; erasures?: WireErasure[]; next: string; complete: boolean; stored: string }
+type WireList<T> = { events: T[]; next: string | null }
 
 /** An event's id, and when it was received. */
 export type ReceivedEvent = { trace_id: string; date_created: EpochMs }
@@ -41,6 +46,22 @@ export class HttpEventReader implements EventReader {
     return this.#ask('its changes', `changes?${new URLSearchParams(query)}`, async (response) =>
       readPage((await response.json()) as WirePage),
     )
+  }
+
+  async userEvents({ user_id, after, limit }: Parameters<EventReader['userEvents']>[0]): Promise<StoredEvent[]> {
+    const cursor = after && encodeUserPlace(after)
+    const path = `users/${user_id}/events?${listQuery({ cursor, limit })}`
+    return this.#ask("a user's events", path, async (response) => {
+      return ((await response.json()) as WireList<WireChange>).events.map(readChange)
+    })
+  }
+
+  async erasedEvents({ request_id, after, limit }: Parameters<EventReader['erasedEvents']>[0]): Promise<ErasedEvent[]> {
+    const cursor = after && encodeErasedPlace(after)
+    const path = `erasures/${request_id}/events?${listQuery({ cursor, limit })}`
+    return this.#ask('what was erased', path, async (response) => {
+      return ((await response.json()) as WireList<ErasedEvent>).events
+    })
   }
 
   /** As `EventStore.event`. */
@@ -111,8 +132,26 @@ function readReceived(line: string): ReceivedEvent {
   return { trace_id, date_created: time }
 }
 
-function readPage({ changes, next, complete, stored }: WirePage): ChangePage {
-  return { changes: changes.map(readChange), next: readCursors(next), complete, stored: readCursors(stored) }
+function readPage({ changes, erasures = [], next, complete, stored }: WirePage): ChangePage {
+  return {
+    changes: changes.map(readChange),
+    erasures: erasures.map(readErasure),
+    next: readCursors(next),
+    complete,
+    stored: readCursors(stored),
+  }
+}
+
+function readErasure({ partition, offset, request_id, user_id, forgotten_at, erased }: WireErasure): Erasure {
+  const time = parseInstant(forgotten_at)
+  if (time === undefined) throw new Error('an erasure has no time')
+  const counts = ERASED_TYPES.map((type) => [type, erased[CATALOGUE[type].countName] ?? 0])
+  return { partition, offset, request_id, user_id, forgotten_at: time, erased: Object.fromEntries(counts) }
+}
+
+function listQuery({ cursor, limit }: { cursor: string | undefined; limit: number }): URLSearchParams {
+  const query = { limit: String(Math.min(limit, LIMIT_MAX)), ...(cursor !== undefined && { cursor }) }
+  return new URLSearchParams(query)
 }
 
 function readChange({ type, partition, offset, event }: WireChange): StoredEvent {
@@ -123,7 +162,10 @@ function readChange({ type, partition, offset, event }: WireChange): StoredEvent
 
 function readCursors(text: string): PartitionCursor[] {
   const cursors = parseCursors(text)
-  if (cursors === undefined || cursors.some(({ topic }) => typeOfTopic(topic) === undefined)) {
+  if (
+    cursors === undefined ||
+    cursors.some(({ topic }) => topic !== FORGOTTEN_TOPIC && typeOfTopic(topic) === undefined)
+  ) {
     throw new Error(`not positions of events: ${text}`)
   }
   return cursors

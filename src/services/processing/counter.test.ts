@@ -12,7 +12,7 @@ test('The counter is in trouble until it works again, not until it has caught up
   const topic = TOPICS[0] as string
   const page = (next: number): ChangePage => {
     const cursors = [{ topic, partition: 0, next }]
-    return { changes: [], next: cursors, complete: next === 9, stored: [{ topic, partition: 0, next: 9 }] }
+    return { changes: [], erasures: [], next: cursors, complete: next === 9, stored: [{ topic, partition: 0, next: 9 }] }
   }
   let at: Fold['to'] = []
   const statistics = {
@@ -27,6 +27,8 @@ test('The counter is in trouble until it works again, not until it has caught up
   const failure = new Failure('store_unavailable', 'away', { retryable: true })
   const answers = [() => Promise.reject(failure), async () => page(3), async () => page(6), async () => page(9)]
   const reader = {
+    userEvents: async () => [],
+    erasedEvents: async () => [],
     changes: () => {
       troubles.push(counter.trouble)
       const answer = answers.shift()

@@ -4,8 +4,10 @@ import { decodeEvent } from '../../events/codec.ts'
 import { type DeadLetter, encodeDeadLetter } from '../../log/dead-letter.ts'
 import type { EventLog, LogRecord, RecordBatch } from '../../log/event-log.ts'
 import { GroupConsumer } from '../../log/group-consumer.ts'
+import type { PartitionCursor } from '../../log/position.ts'
 import type { EventStore, RefusedEvent, StoreBatch } from '../../store/event-store.ts'
 import type { Telemetry } from '../../telemetry.ts'
+import { Forgetter } from './forgetter.ts'
 
 export type ConsumerDeps = { log: EventLog; store: EventStore; telemetry: Telemetry; batchRecordsMax: number }
 
@@ -13,17 +15,19 @@ export type ConsumerDeps = { log: EventLog; store: EventStore; telemetry: Teleme
 export class StorageConsumer {
   readonly #deps: ConsumerDeps
   readonly #consumer: GroupConsumer
+  readonly forgetter: Forgetter
 
   constructor(deps: ConsumerDeps) {
     const { log, store, telemetry, batchRecordsMax } = deps
     this.#deps = deps
+    this.forgetter = new Forgetter({ log, store, telemetry })
     this.#consumer = new GroupConsumer({
       log,
       group: 'runify-storage',
       topics: TOPICS,
       batchRecordsMax,
       handledAtOnce: store.writesAtOnce,
-      cursors: () => store.cursors(),
+      cursors: () => this.#cursors(),
       keeper: 'the store',
       handle: (batch) => this.#store(batch),
       failed: (work, error) => telemetry.workFailed(work === 'consume' ? 'storage' : work, error),
@@ -33,12 +37,18 @@ export class StorageConsumer {
 
   /** What keeps it from working now; undefined while all is well. */
   get trouble(): unknown {
-    return this.#consumer.trouble
+    return this.forgetter.trouble ?? this.#consumer.trouble
   }
 
   /** Runs until the signal aborts. */
-  run(signal: AbortSignal): Promise<void> {
-    return this.#consumer.run(signal)
+  async run(signal: AbortSignal): Promise<void> {
+    await Promise.all([this.forgetter.run(signal), this.#consumer.run(signal)])
+  }
+
+  /** Who is forgotten comes first: of them nothing may be stored for even a moment. */
+  async #cursors(): Promise<PartitionCursor[]> {
+    await this.forgetter.catchUp()
+    return this.#deps.store.cursors()
   }
 
   async #store(batch: RecordBatch): Promise<void> {

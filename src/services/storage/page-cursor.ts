@@ -18,6 +18,14 @@ export function decodePageCursor(cursor: string, { by, order }: Pick<PageQuery, 
   return { time: Number(match[3]), trace_id: match[4] as string }
 }
 
+/** Reads the `cursor` of another path by what it is read with there. */
+export function readCursor<T>(cursor: string | undefined, decode: (cursor: string) => T | undefined): T | undefined {
+  if (cursor === undefined) return undefined
+  const place = decode(cursor)
+  if (place === undefined) throw invalid('is not a cursor of this path')
+  return place
+}
+
 function invalid(detail: string): HttpProblem {
   return new HttpProblem('invalid_parameter', `cursor ${detail}`, { errors: [{ pointer: '/cursor', detail }] })
 }

@@ -14,6 +14,7 @@ import type { Telemetry } from '../../telemetry.ts'
 import { StorageConsumer } from './consumer.ts'
 import { asCsv, asNdjson } from './event-stream.ts'
 import { decodePageCursor, encodePageCursor } from './page-cursor.ts'
+import { addUserRoutes, ERASURE_SCHEMA, STORED_SCHEMA, toErasure, toStored } from './users.ts'
 
 export type StorageDeps = { log: EventLog; store: EventStore; config: Config; telemetry: Telemetry }
 
@@ -31,6 +32,7 @@ export async function createStorage({ log, store, config, telemetry }: StorageDe
     },
   })
   addRoutes(server, store)
+  addUserRoutes(server, { log, store, forgetter: consumer.forgetter })
 
   const stop = new AbortController()
   const consuming = consumer.run(stop.signal)
@@ -95,11 +97,9 @@ function addRoutes(server: HttpServer, store: EventStore): void {
       const after = parseCursors(values.after ?? '')
       if (after === undefined) throw invalidPosition()
       const page = await store.changes({ after, limit: values.limit })
-      const changes = page.changes.map(({ partition, offset, event }) => {
-        return { type: event.type, partition, offset, event: toWire(event) }
-      })
       return {
-        changes,
+        changes: page.changes.map(toStored),
+        erasures: page.erasures.map(toErasure),
         next: formatCursors(page.next),
         complete: page.complete,
         stored: formatCursors(page.stored),
@@ -169,25 +169,16 @@ const CHANGES = {
 
 const CHANGES_DESCRIPTION =
   'The feed for other services. A reader that keeps `next` and asks with `after=<next>` sees every event once and misses ' +
-  'none, however many instances store at the same time. Ordered by offset within each partition of the log.'
+  'none, however many instances store at the same time. Ordered by offset within each partition of the log. Events of users ' +
+  'who were forgotten come no more; `erasures` tells of each once (`GET /erasures/{request_id}/events` has the places). While ' +
+  'a user is being forgotten the page is empty and `next` does not move: ask again a moment later.'
 
 const CHANGES_RESPONSE = {
   type: 'object',
-  required: ['changes', 'next', 'complete', 'stored'],
+  required: ['changes', 'erasures', 'next', 'complete', 'stored'],
   properties: {
-    changes: {
-      type: 'array',
-      items: {
-        type: 'object',
-        required: ['type', 'partition', 'offset', 'event'],
-        properties: {
-          type: { type: 'string', enum: EVENT_TYPES },
-          partition: { type: 'integer' },
-          offset: { type: 'integer' },
-          event: { oneOf: EVENT_TYPES.map((type) => storedSchema(type)) },
-        },
-      },
-    },
+    changes: { type: 'array', items: STORED_SCHEMA },
+    erasures: { type: 'array', items: ERASURE_SCHEMA, description: 'Users that were forgotten: to be handled first' },
     next: { type: 'string', description: 'Give this as `after` to read on' },
     complete: { type: 'boolean', description: 'Whether this is all that is stored' },
     stored: { type: 'string', description: 'Up to where everything is stored: more than `next` while there is more' },
