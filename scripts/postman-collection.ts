@@ -171,7 +171,7 @@ function buildRequest(service: ServiceName, plan: RequestPlan, operation: Operat
   const language = body?.contentType === 'application/json' ? 'json' : 'text'
   return {
     method,
-    ...(method === 'POST' && { auth: bearer('write_key') }),
+    ...(method !== 'GET' && { auth: bearer('write_key') }),
     header,
     ...(body && { body: { mode: 'raw', raw: body.text, options: { raw: { language } } } }),
     url: {

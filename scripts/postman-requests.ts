@@ -6,7 +6,7 @@ import type { PostExample } from './readme-examples.ts'
 
 /** A request that Postman sends. What is not said here follows from the OpenAPI document. */
 export type RequestPlan = {
-  operation: `${'GET' | 'POST'} ${string}`
+  operation: `${'GET' | 'POST' | 'DELETE'} ${string}`
   /** Tells it from the others of the operation. */
   how?: string
   /** What a reader should know of it, beside what the OpenAPI document says of the operation. */
@@ -29,7 +29,7 @@ export function planRequests(examples: readonly PostExample[]): Record<ServiceNa
   const posts = EVENT_TYPES.map((type) => ({ type, example: exampleOf(type, examples) }))
   return {
     receiver: posts.flatMap(({ type, example }) => [...planPosts(type, example), ...planWrongPosts(type, example)]),
-    storage: [...EVENT_TYPES.flatMap(planStored), ...STORAGE],
+    storage: [...EVENT_TYPES.flatMap(planStored), ...STORAGE, ...USERS],
     processing: PROCESSING,
     analyzer: [...ANALYZER, ...EVENT_TYPES.flatMap(planIndexes)],
     'anomaly-detector': ANOMALIES,
@@ -219,6 +219,37 @@ const STORAGE: RequestPlan[] = [
     parameters: { trace_id: 'first' },
     problem: { code: 'invalid_parameter', pointer: '/trace_id' },
   },
+]
+
+/** What nobody has sent anything of. */
+const NOBODY = '00000000-0000-4000-8000-0000000000ff'
+
+const USERS: RequestPlan[] = [
+  { operation: 'GET /users/{user_id}/events', parameters: { user_id: '{{user_id}}', limit: '2' } },
+  {
+    operation: 'GET /users/{user_id}/events',
+    how: 'with a cursor that is none',
+    parameters: { user_id: '{{user_id}}', cursor: 'x' },
+    problem: { code: 'invalid_parameter', pointer: '/cursor' },
+  },
+  {
+    operation: 'DELETE /users/{user_id}',
+    about: 'Of a user of whom there is nothing, so that it can be sent without harm.',
+    parameters: { user_id: NOBODY },
+    tests: scripts.testEqual('user_id', NOBODY),
+  },
+  {
+    operation: 'DELETE /users/{user_id}',
+    how: 'who is none',
+    parameters: { user_id: 'me' },
+    problem: { code: 'invalid_parameter', pointer: '/user_id' },
+  },
+  {
+    operation: 'GET /erasures/{request_id}',
+    parameters: { request_id: NO_EVENT },
+    problem: { code: 'not_found' },
+  },
+  { operation: 'GET /erasures/{request_id}/events', parameters: { request_id: NO_EVENT } },
 ]
 
 const DAY = { user_id: '{{user_id}}', from: '{{day}}', to: '{{day}}' }

@@ -22,7 +22,14 @@ Exit codes: 0 forgotten · 2 a wrong command line, or it could not be done: say 
 
 export const FORGET: Command = { summary: 'erase what is stored of a user, for good', help: HELP, run: forget }
 
-type InLog = { topic: string; partition: number; events: number; first: string; last: string; kept_until: string | null }
+type InLog = {
+  topic: string
+  partition: number
+  events: number
+  first: string
+  last: string
+  kept_until: string | null
+}
 type Answer = { user_id: string; forgotten_at: string; erased: Record<string, number>; in_log: InLog[] }
 
 async function forget(args: string[], terminal: Terminal): Promise<number> {
@@ -34,7 +41,10 @@ async function forget(args: string[], terminal: Terminal): Promise<number> {
     json: { type: 'boolean', default: false },
   })
   if (values.user === undefined || positionals.length > 0) throw new UsageError('say whom to forget: --user ID')
-  const url = pathAt(readAddress('--storage', values.storage ?? readStorageAccess().url), `/users/${readUser(values.user)}`)
+  const url = pathAt(
+    readAddress('--storage', values.storage ?? readStorageAccess().url),
+    `/users/${readUser(values.user)}`,
+  )
   const key = await readKey({ key: values.key, keyFile: values['key-file'] })
   const answer = (await (await askService(url, { method: 'DELETE', key })).json()) as Answer
   terminal.stdout.write(values.json ? `${JSON.stringify(answer)}\n` : summaryOf(answer))

@@ -7,8 +7,13 @@ import { GENERATE } from './generate.ts'
 import { REBUILD } from './rebuild.ts'
 import { SEND } from './send.ts'
 
-const COMMANDS: Record<string, Command> = { send: SEND, generate: GENERATE, export: EXPORT,
-  forget: FORGET, rebuild: REBUILD }
+const COMMANDS: Record<string, Command> = {
+  send: SEND,
+  generate: GENERATE,
+  export: EXPORT,
+  forget: FORGET,
+  rebuild: REBUILD,
+}
 
 const HELP = `runify: send events to Runify, make some up, take out what is stored, rebuild it
 

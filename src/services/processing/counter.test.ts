@@ -12,7 +12,13 @@ test('The counter is in trouble until it works again, not until it has caught up
   const topic = TOPICS[0] as string
   const page = (next: number): ChangePage => {
     const cursors = [{ topic, partition: 0, next }]
-    return { changes: [], erasures: [], next: cursors, complete: next === 9, stored: [{ topic, partition: 0, next: 9 }] }
+    return {
+      changes: [],
+      erasures: [],
+      next: cursors,
+      complete: next === 9,
+      stored: [{ topic, partition: 0, next: 9 }],
+    }
   }
   let at: Fold['to'] = []
   const statistics = {

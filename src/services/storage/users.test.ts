@@ -61,14 +61,20 @@ describe('A user', () => {
     assert.equal(status, 200)
     const { num_running_stats, num_music_info } = body.erased as Record<string, number>
     assert.equal((num_running_stats ?? 0) + (num_music_info ?? 0), gone)
-    assert.deepEqual((body.in_log as Json[]).map(({ topic, events, kept_until }) => [topic, events, kept_until]), [
-      ['runify.running_stats', num_running_stats, null],
-      ['runify.music_info', num_music_info, null],
-    ])
+    assert.deepEqual(
+      (body.in_log as Json[]).map(({ topic, events, kept_until }) => [topic, events, kept_until]),
+      [
+        ['runify.running_stats', num_running_stats, null],
+        ['runify.music_info', num_music_info, null],
+      ],
+    )
 
     assert.deepEqual((await ask(`/users/${user}/events`)).body, { events: [], next: null })
     const counts = Object.values((await ask('/stats')).body) as number[]
-    assert.equal(counts.reduce((sum, count) => sum + count), left.length)
+    assert.equal(
+      counts.reduce((sum, count) => sum + count),
+      left.length,
+    )
     const page = (await ask('/changes?limit=10000')).body
     const { in_log: _, ...erasure } = body
     assert.deepEqual(page.erasures, [erasure])
