@@ -212,7 +212,7 @@ describe('The feed of changes', () => {
     await writing
 
     const end = await readChanges(system.address, position, 10)
-    assert.deepEqual(end, { changes: [], next: position, complete: true, stored: position })
+    assert.deepEqual(end, { changes: [], erasures: [], next: position, complete: true, stored: position })
     const byId = (a: RunifyEvent, b: RunifyEvent) => (a.trace_id < b.trace_id ? -1 : 1)
     assert.deepEqual(seen.map(toEvent).sort(byId), all.toSorted(byId))
     for (const [place, changes] of Object.entries(
