@@ -13,11 +13,13 @@ export const TARGET_OPTIONS = {
   'analyzer-port': { type: 'string', default: '8110' },
   'anomaly-detector-port': { type: 'string', default: '8120' },
   'health-check-port': { type: 'string', default: '8130' },
+  'dashboard-port': { type: 'string', default: '8000' },
 } as const
 
 export const TARGET_HELP = `  --host HOST          where Runify is (127.0.0.1)
   --receiver-port N, --storage-port N, --processing-port N, --analyzer-port N,
-  --anomaly-detector-port N, --health-check-port N    (8080, 8090, 8100, 8110, 8120, 8130)`
+  --anomaly-detector-port N, --health-check-port N, --dashboard-port N
+                       (8080, 8090, 8100, 8110, 8120, 8130, 8000)`
 
 const READY_MS_MAX = 5000
 

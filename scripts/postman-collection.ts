@@ -70,6 +70,7 @@ const VARIABLES: { key: string; value: string; type?: 'default' | 'secret'; desc
     description: 'Where the anomaly detector is',
   },
   { key: 'health-check', value: 'http://localhost:8130', type: 'default', description: 'Where the health check is' },
+  { key: 'dashboard', value: 'http://localhost:8000', type: 'default', description: 'Where the dashboard is' },
   {
     key: 'write_key',
     value: '',

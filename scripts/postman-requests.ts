@@ -34,6 +34,7 @@ export function planRequests(examples: readonly PostExample[]): Record<ServiceNa
     analyzer: [...ANALYZER, ...EVENT_TYPES.flatMap(planIndexes)],
     'anomaly-detector': ANOMALIES,
     'health-check': [],
+    dashboard: [],
   }
 }
 

@@ -7,8 +7,8 @@ import { fileURLToPath } from 'node:url'
 export const ROOT = fileURLToPath(new URL('..', import.meta.url))
 export type Counts = { passed: number; failed: number; skipped: number }
 
-/** What a suite needs beside `npm ci`: nothing, Kafka and MySQL, or JMeter and newman. Its name tells. */
-const KINDS = ['plain', 'server', 'load'] as const
+/** What a suite needs beside `npm ci`: nothing, Kafka and MySQL, JMeter and newman, or Chromium. Its name tells. */
+const KINDS = ['plain', 'server', 'load', 'browser'] as const
 type Kind = (typeof KINDS)[number]
 const SUITES = ['src/**/*.test.ts', 'tests/**/*.test.ts']
 const TEST_MS_MAX = 300_000

@@ -16,4 +16,10 @@ if (loads.length > 0) {
   console.log('`npm run test:load` runs:')
   for (const file of loads) console.log(`  ${file}`)
 }
+const browsers = findSuites({ kind: 'browser', chosen })
+if (browsers.length > 0) {
+  console.log(`\nbrowser suites: 0 ran, ${browsers.length} did not, because they need Chromium.`)
+  console.log('`npm run test:browser` runs:')
+  for (const file of browsers) console.log(`  ${file}`)
+}
 if (passed === 0 || failed > 0) process.exitCode = 1

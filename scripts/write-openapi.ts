@@ -8,6 +8,7 @@ import { EmbeddedLog } from '../src/log/embedded-log.ts'
 import { createAnalyzer } from '../src/services/analyzer/analyzer.ts'
 import { createAnomalyDetector } from '../src/services/anomaly-detector/anomaly-detector.ts'
 import { openSqliteAnomalies } from '../src/services/anomaly-detector/sqlite-anomalies.ts'
+import { createDashboard } from '../src/services/dashboard/dashboard.ts'
 import { createHealthCheck } from '../src/services/health-check/health-check.ts'
 import { createProcessing } from '../src/services/processing/processing.ts'
 import { openSqliteStatistics } from '../src/services/processing/sqlite-statistics.ts'
@@ -15,9 +16,14 @@ import { createReceiver } from '../src/services/receiver/receiver.ts'
 import { createStorage } from '../src/services/storage/storage.ts'
 import { openSqliteStore } from '../src/store/sqlite-store.ts'
 import { createTelemetry } from '../src/telemetry.ts'
+import { writeClientTypes } from './client-types.ts'
 
-/** `npm run openapi`: writes `openapi/<service>.json` of every service, as the service itself answers it. */
+/**
+ * `npm run openapi`: writes `openapi/<service>.json` of every service, as the service itself answers it, and the types of
+ * these answers for the dashboard's page.
+ */
 
+export const CLIENT_TYPES = fileURLToPath(new URL('../dashboard/src/lib/operations.ts', import.meta.url))
 export const OPENAPI_FOLDER = fileURLToPath(new URL('../openapi', import.meta.url))
 
 /** The text of each service's file, the same for the same code. The services are created, but do not listen. */
@@ -48,6 +54,9 @@ export async function generateOpenapi(): Promise<Record<ServiceName, string>> {
         telemetry: telemetryOf('health-check'),
       }),
     ),
+    dashboard: opened.use(
+      await createDashboard({ addressOf: () => undefined, config, telemetry: telemetryOf('dashboard') }),
+    ),
   }
   const texts: Partial<Record<ServiceName, string>> = {}
   for (const [service, server] of Object.entries(servers) as [ServiceName, HttpServer][]) {
@@ -55,6 +64,12 @@ export async function generateOpenapi(): Promise<Record<ServiceName, string>> {
     texts[service] = toText(server.openapi())
   }
   return texts as Record<ServiceName, string>
+}
+
+/** The text of `CLIENT_TYPES`, from those of the documents. */
+export function clientTypesOf(texts: Record<string, string>): string {
+  const documents = Object.entries(texts).map(([service, text]) => [service, JSON.parse(text)])
+  return writeClientTypes(Object.fromEntries(documents))
 }
 
 /** Paths in alphabetical order, so that a file does not change when a service adds them in another one. */
@@ -65,7 +80,7 @@ function toText(document: Record<string, unknown>): string {
 
 if (import.meta.main) {
   await mkdir(OPENAPI_FOLDER, { recursive: true })
-  for (const [service, text] of Object.entries(await generateOpenapi())) {
-    await writeFile(join(OPENAPI_FOLDER, `${service}.json`), text)
-  }
+  const texts = await generateOpenapi()
+  for (const [service, text] of Object.entries(texts)) await writeFile(join(OPENAPI_FOLDER, `${service}.json`), text)
+  await writeFile(CLIENT_TYPES, clientTypesOf(texts))
 }

@@ -41,6 +41,7 @@ describe('The configuration', () => {
         analyzer: 8110,
         'anomaly-detector': 8120,
         'health-check': 8130,
+        dashboard: 8000,
       },
       log: { kind: 'embedded', dir: dataDir },
       store: { kind: 'embedded', dir: dataDir },

@@ -4,7 +4,15 @@ import { type KafkaAddress, type MysqlAddress, readKafkaAddress, readMysqlAddres
 import { type AnomalyThresholds, readAnomalyThresholds } from './anomaly-settings.ts'
 import { StartError } from './errors.ts'
 
-export const SERVICES = ['receiver', 'storage', 'processing', 'analyzer', 'anomaly-detector', 'health-check'] as const
+export const SERVICES = [
+  'receiver',
+  'storage',
+  'processing',
+  'analyzer',
+  'anomaly-detector',
+  'health-check',
+  'dashboard',
+] as const
 export type { AnomalyThresholds } from './anomaly-settings.ts'
 export type ServiceName = (typeof SERVICES)[number]
 
@@ -64,6 +72,7 @@ export const PORT_VARIABLES: Record<ServiceName, string> = {
   analyzer: 'ANALYZER_PORT',
   'anomaly-detector': 'ANOMALY_PORT',
   'health-check': 'HEALTH_PORT',
+  dashboard: 'DASHBOARD_PORT',
 }
 
 /** Where others find a service that runs elsewhere. */
@@ -74,6 +83,7 @@ export const URL_VARIABLES: Record<ServiceName, string> = {
   analyzer: 'RUNIFY_ANALYZER_URL',
   'anomaly-detector': 'RUNIFY_ANOMALY_URL',
   'health-check': 'RUNIFY_HEALTH_URL',
+  dashboard: 'RUNIFY_DASHBOARD_URL',
 }
 
 const STANDARD_PORTS: Record<ServiceName, number> = {
@@ -83,6 +93,7 @@ const STANDARD_PORTS: Record<ServiceName, number> = {
   analyzer: 8110,
   'anomaly-detector': 8120,
   'health-check': 8130,
+  dashboard: 8000,
 }
 
 /**

@@ -64,6 +64,7 @@ export class ServiceThread implements AsyncDisposable {
     this.stop()
     await this.#exited
   }
+
   #order(order: ThreadOrder): void {
     this.#worker.postMessage(order)
   }

@@ -62,7 +62,7 @@ function usesFolder({ log, store }: Config, services: readonly ServiceName[]): b
 const KEEPING: readonly ServiceName[] = ['storage', 'processing', 'anomaly-detector']
 
 /** Those that only ask others. */
-const WITHOUT_LOG: readonly ServiceName[] = ['health-check']
+const WITHOUT_LOG: readonly ServiceName[] = ['health-check', 'dashboard']
 
 function usesLog(services: readonly ServiceName[]): boolean {
   return services.some((service) => !WITHOUT_LOG.includes(service))
@@ -148,6 +148,11 @@ export async function startServices(
       const { createHealthCheck } = await import('./services/health-check/health-check.ts')
       const addressOf = (service: ServiceName) => findService(service, { addresses, config })
       return createHealthCheck({ addressOf, started, config, telemetry: telemetryOf('health-check') })
+    },
+    dashboard: async () => {
+      const { createDashboard } = await import('./services/dashboard/dashboard.ts')
+      const addressOf = (service: ServiceName) => findService(service, { addresses, config })
+      return createDashboard({ addressOf, config, telemetry: telemetryOf('dashboard') })
     },
   }
   const servers: HttpServer[] = []

@@ -27,6 +27,7 @@ describe('GET /check', () => {
       processing: 'Processing has 6 runs and 1 song',
       analyzer: 'Analyzer has 6 runs and 1 song',
       'anomaly-detector': 'Healthy',
+      dashboard: 'Healthy',
     })
     assert.ok(Math.abs(Date.now() - Date.parse(last_updated as string)) < 60_000)
     const { status, services } = await getJson(`${health}/status`)

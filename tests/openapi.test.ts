@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { before, describe, test } from 'node:test'
-import { generateOpenapi, OPENAPI_FOLDER } from '../scripts/write-openapi.ts'
+import { CLIENT_TYPES, clientTypesOf, generateOpenapi, OPENAPI_FOLDER } from '../scripts/write-openapi.ts'
 import { SERVICES, type ServiceName } from '../src/config.ts'
 import { CATALOGUE, EVENT_TYPES } from '../src/events/catalogue.ts'
 import { checkEvent } from '../src/events/check.ts'
@@ -23,6 +23,7 @@ const PROMISED: Record<ServiceName, readonly string[]> = {
   ],
   'anomaly-detector': ['GET /anomalies', 'GET /anomalies/{anomaly_id}', 'GET /stats'],
   'health-check': ['GET /check', 'GET /status'],
+  dashboard: [],
 }
 const OF_ALL = ['GET /health/live', 'GET /health/ready', 'GET /metrics']
 
@@ -64,6 +65,12 @@ describe('OpenAPI', () => {
       assert.ok(committed === generated[service], `openapi/${service}.json is out of date: run \`npm run openapi\``)
     }
     assert.deepEqual((await readdir(OPENAPI_FOLDER)).sort(), SERVICES.map((service) => `${service}.json`).sort())
+  })
+
+  test('is what the dashboard takes the services to answer', async () => {
+    const committed = await readFile(CLIENT_TYPES, 'utf8')
+    const message = `${CLIENT_TYPES} is out of date: run \`npm run openapi\``
+    assert.ok(committed === clientTypesOf(generated), message)
   })
 
   test('is the same each time it is generated', async () => {

@@ -34,6 +34,9 @@ export const PROBLEMS = {
   store_unavailable: { status: 503, title: 'The store is away' },
   statistics_unavailable: { status: 503, title: 'The statistics are away' },
   anomalies_unavailable: { status: 503, title: 'The anomalies are away' },
+  service_unavailable: { status: 503, title: 'A service is away' },
+  service_unknown: { status: 503, title: 'Nobody knows where the service is' },
+  page_unavailable: { status: 503, title: 'The page is not built' },
   stopping: { status: 503, title: 'The service is stopping' },
 } as const satisfies Record<string, { status: number; title: string }>
 

@@ -31,6 +31,8 @@ export type ServerOptions = {
   telemetry: Telemetry
   /** Whether many may connect at once (`Acceptors`). */
   manyClients?: boolean
+  /** Paths that need no key beside those that never do: a page has to be there before anybody can type one. */
+  openPaths?: RegExp
   /** Throws while something that the service cannot do without is away. */
   checkReady: () => Promise<void>
 }
@@ -414,7 +416,7 @@ export class HttpServer implements AsyncDisposable {
   }
 
   #checkKey(request: FastifyRequest): void {
-    if (OPEN_PATHS.test(request.url)) return
+    if (OPEN_PATHS.test(request.url) || this.#options.openPaths?.test(request.url)) return
     const scope: ApiKey['scope'] = request.method === 'GET' || request.method === 'HEAD' ? 'read' : 'write'
     checkKey(this.#options.config.apiKeys, scope, request.headers.authorization)
   }

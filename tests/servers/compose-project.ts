@@ -11,6 +11,7 @@ const COMMAND_MS_MAX = 280_000
 const OUTPUT_MAX = 64 * 1024 * 1024
 const PORTS = [
   ...['RECEIVER_PORT', 'STORAGE_PORT', 'PROCESSING_PORT', 'ANALYZER_PORT', 'ANOMALY_PORT', 'HEALTH_PORT'],
+  'DASHBOARD_PORT',
   ...['MYSQL_PORT', 'KAFKA_PORT', 'KAFKA_2_PORT', 'KAFKA_3_PORT'],
 ]
 
@@ -35,8 +36,16 @@ export class ComposeProject implements AsyncDisposable {
     const at = (name: string) => `http://127.0.0.1:${ports[name]}`
     const [receiver, storage] = [at('RECEIVER_PORT'), at('STORAGE_PORT')]
     const [processing, analyzer] = [at('PROCESSING_PORT'), at('ANALYZER_PORT')]
-    const [anomalies, health] = [at('ANOMALY_PORT'), at('HEALTH_PORT')]
-    this.addresses = { receiver, storage, processing, analyzer, 'anomaly-detector': anomalies, 'health-check': health }
+    const [anomalies, health, dashboard] = [at('ANOMALY_PORT'), at('HEALTH_PORT'), at('DASHBOARD_PORT')]
+    this.addresses = {
+      receiver,
+      storage,
+      processing,
+      analyzer,
+      'anomaly-detector': anomalies,
+      'health-check': health,
+      dashboard,
+    }
   }
 
   /** Starts nothing yet. There is no `.env` before `configure`. */

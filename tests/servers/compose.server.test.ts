@@ -14,7 +14,7 @@ import { ComposeProject } from './compose-project.ts'
 
 /** The compose files as users start them, seen from outside: through the published ports. */
 
-const SERVICES = ['receiver', 'storage', 'processing', 'analyzer', 'anomaly-detector', 'health-check']
+const SERVICES = ['receiver', 'storage', 'processing', 'analyzer', 'anomaly-detector', 'health-check', 'dashboard']
 const STOP_S_MAX = 10
 const SETTLED_MS_MAX = 60_000
 const EVENTS = 20_000
@@ -171,6 +171,7 @@ describe('compose.cluster.yaml', () => {
       analyzer: 1,
       'anomaly-detector': 1,
       'health-check': 1,
+      dashboard: 1,
       balancer: 1,
     })
   })

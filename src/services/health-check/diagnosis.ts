@@ -24,6 +24,7 @@ export const TITLES: Record<ServiceName, string> = {
   analyzer: 'Analyzer',
   'anomaly-detector': 'Anomaly detector',
   'health-check': 'Health check',
+  dashboard: 'Dashboard',
 }
 
 /** What the services stand on here: the same code is another dependency elsewhere. */

@@ -1,0 +1,74 @@
+import type { FastifyReply } from 'fastify'
+import { type Config, SERVICES, type ServiceName } from '../../config.ts'
+import { HttpServer } from '../../http/server.ts'
+import type { Telemetry } from '../../telemetry.ts'
+import { PAGE_FOLDER, PageFiles } from './page-files.ts'
+import { Passage } from './pass-on.ts'
+
+export type DashboardDeps = {
+  /** Where a service is; it may be known only after this one has started. */
+  addressOf: (service: ServiceName) => string | undefined
+  config: Config
+  telemetry: Telemetry
+  /** Where the built page is. */
+  pageFolder?: string
+}
+
+/** What stands before a service's own paths. A service that is not part of Runify (yet) is just away. */
+const SERVICE_OF_PREFIX = {
+  receiver: { service: 'receiver', title: 'Receiver' },
+  storage: { service: 'storage', title: 'Storage' },
+  processing: { service: 'processing', title: 'Processing' },
+  analyzer: { service: 'analyzer', title: 'Analyzer' },
+  anomaly: { service: 'anomaly-detector', title: 'Anomaly detector' },
+  check: { service: 'health-check', title: 'Health check' },
+} as const
+
+/** The views of the page: each has an address of its own, which shows it also when it is typed or reloaded. */
+const VIEWS = ['/', '/runner', '/runner/:user_id', '/queue', '/send', '/event/:trace_id']
+const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']
+/** The page asks for a key itself, and what is passed on is checked where it goes; only the metrics are kept here. */
+const OPEN = /^\/(?!metrics\b)/
+
+/** Serves the page, and passes on what it asks of the services, so that one address is enough. */
+export async function createDashboard(deps: DashboardDeps): Promise<HttpServer> {
+  const { addressOf, config, telemetry, pageFolder = PAGE_FOLDER } = deps
+  const server = await HttpServer.create({
+    service: 'dashboard',
+    description:
+      'The page, at `/`. Besides, `/receiver/…`, `/storage/…`, `/processing/…`, `/analyzer/…`, `/anomaly/…` and `/check/…` ' +
+      'are passed on to the services, with bodies and answers as they come.',
+    config,
+    telemetry,
+    openPaths: OPEN,
+    checkReady: async () => {},
+  })
+  const { app } = server
+  const page = await PageFiles.open(pageFolder)
+  const schema = { hide: true } as const
+  for (const view of VIEWS) app.get(view, { schema }, (request, reply) => page.send('index.html', request, reply))
+  for (const path of page.paths.filter((path) => path !== 'index.html')) {
+    app.get(`/${path}`, { schema }, (request, reply) => page.send(path, request, reply))
+  }
+
+  const passage = new Passage()
+  for (const [prefix, { service, title }] of Object.entries(SERVICE_OF_PREFIX)) {
+    const pass = (path: string, reply: FastifyReply) =>
+      passage.pass(path, { prefix: `/${prefix}`, title, address: findAddress(service) }, reply)
+    app.route({
+      method: METHODS,
+      url: `/${prefix}/*`,
+      schema,
+      handler: (request, reply) => pass(request.url.slice(prefix.length + 1), reply),
+    })
+    // The health check's own first path is called as its prefix is.
+    if (prefix === 'check') app.get('/check', { schema }, (request, reply) => pass(request.url, reply))
+  }
+  const findAddress = (name: string) => {
+    const service = SERVICES.find((one) => one === name)
+    return service === undefined ? undefined : addressOf(service)
+  }
+  app.addHook('preClose', async () => passage.endStreams())
+  server.onDispose(async () => passage.close())
+  return server
+}
