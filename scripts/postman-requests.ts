@@ -339,6 +339,18 @@ const PROCESSING: RequestPlan[] = [
 const ANALYZER: RequestPlan[] = [
   { operation: 'GET /stats', tests: `${scripts.testCountNames(COUNT_NAMES)}${scripts.TEST_LOG}` },
   {
+    operation: 'GET /audit',
+    about: 'Of two hours of long ago, of which nothing is there.',
+    parameters: { from: '2001-01-01T00:00:00Z', to: '2001-01-01T02:00:00Z' },
+    tests: scripts.testEqual('equal', true),
+  },
+  {
+    operation: 'GET /audit',
+    how: 'of half an hour',
+    parameters: { from: '2001-01-01T00:00:00Z', to: '2001-01-01T00:30:00Z' },
+    problem: { code: 'invalid_parameter', pointer: '/to' },
+  },
+  {
     operation: 'GET /dead-letters',
     how: 'with a reason that there is not',
     parameters: { reason: 'bad_weather' },

@@ -6,6 +6,7 @@ import { readConfig, type ServiceName } from '../src/config.ts'
 import type { HttpServer } from '../src/http/server.ts'
 import { EmbeddedLog } from '../src/log/embedded-log.ts'
 import { createAnalyzer } from '../src/services/analyzer/analyzer.ts'
+import { findCounted, findStore } from '../src/services/analyzer/audit-sources.ts'
 import { createAnomalyDetector } from '../src/services/anomaly-detector/anomaly-detector.ts'
 import { openSqliteAnomalies } from '../src/services/anomaly-detector/sqlite-anomalies.ts'
 import { createDashboard } from '../src/services/dashboard/dashboard.ts'
@@ -26,6 +27,8 @@ import { writeClientTypes } from './client-types.ts'
 export const CLIENT_TYPES = fileURLToPath(new URL('../dashboard/src/lib/operations.ts', import.meta.url))
 export const OPENAPI_FOLDER = fileURLToPath(new URL('../openapi', import.meta.url))
 
+const NOWHERE = { url: () => undefined, apiKey: undefined }
+
 /** The text of each service's file, the same for the same code. The services are created, but do not listen. */
 export async function generateOpenapi(): Promise<Record<ServiceName, string>> {
   await using opened = new AsyncDisposableStack()
@@ -42,7 +45,15 @@ export async function generateOpenapi(): Promise<Record<ServiceName, string>> {
     processing: opened.use(
       await createProcessing({ log, reader: store, statistics, config, telemetry: telemetryOf('processing') }),
     ),
-    analyzer: opened.use(await createAnalyzer({ log, config, telemetry: telemetryOf('analyzer') })),
+    analyzer: opened.use(
+      await createAnalyzer({
+        log,
+        store: findStore({ here: store, ...NOWHERE }),
+        counted: findCounted({ here: statistics, ...NOWHERE }),
+        config,
+        telemetry: telemetryOf('analyzer'),
+      }),
+    ),
     'anomaly-detector': opened.use(
       await createAnomalyDetector({ log, anomalies, config, telemetry: telemetryOf('anomaly-detector') }),
     ),

@@ -4,6 +4,7 @@ import type { HttpServer } from './http/server.ts'
 import type { EventLog } from './log/event-log.ts'
 import { lockFolder } from './log/folder-lock.ts'
 import { ServiceThread } from './service-thread.ts'
+import type { StatisticsStore } from './services/processing/statistics-store.ts'
 import type { EventStore } from './store/event-store.ts'
 import { createTelemetry } from './telemetry.ts'
 
@@ -111,6 +112,12 @@ export async function startServices(
     store ??= openStore(config.store).then((it) => opened.use(it))
     return store
   }
+  let statistics: Promise<StatisticsStore> | undefined
+  const openStatisticsOnce = () => {
+    statistics ??= openStatistics(config.store).then((it) => opened.use(it))
+    return statistics
+  }
+  const addressOf = (service: ServiceName) => findService(service, { addresses, config })
   // Loaded where they are started: a thread that does not have a service does not pay for its code, which is 10 MB.
   const create: Record<ServiceName, () => Promise<HttpServer>> = {
     receiver: async () => {
@@ -125,18 +132,29 @@ export async function startServices(
     processing: async () => {
       const { createProcessing } = await import('./services/processing/processing.ts')
       const log = await openLogOnce()
-      const statistics = opened.use(await openStatistics(config.store))
       return createProcessing({
         log,
         reader: (await openReader(config)) ?? (await openStoreOnce()),
-        statistics,
+        statistics: await openStatisticsOnce(),
         config,
         telemetry: telemetryOf('processing'),
       })
     },
     analyzer: async () => {
       const { createAnalyzer } = await import('./services/analyzer/analyzer.ts')
-      return createAnalyzer({ log: await openLogOnce(), config, telemetry: telemetryOf('analyzer') })
+      const { findStore, findCounted } = await import('./services/analyzer/audit-sources.ts')
+      const here = {
+        store: services.includes('storage') ? await openStoreOnce() : undefined,
+        statistics: services.includes('processing') ? await openStatisticsOnce() : undefined,
+      }
+      const { storageKey: apiKey } = config
+      return createAnalyzer({
+        log: await openLogOnce(),
+        store: findStore({ here: here.store, url: () => addressOf('storage'), apiKey }),
+        counted: findCounted({ here: here.statistics, url: () => addressOf('processing'), apiKey }),
+        config,
+        telemetry: telemetryOf('analyzer'),
+      })
     },
     'anomaly-detector': async () => {
       const { createAnomalyDetector } = await import('./services/anomaly-detector/anomaly-detector.ts')
@@ -146,7 +164,6 @@ export async function startServices(
     },
     'health-check': async () => {
       const { createHealthCheck } = await import('./services/health-check/health-check.ts')
-      const addressOf = (service: ServiceName) => findService(service, { addresses, config })
       return createHealthCheck({ addressOf, started, config, telemetry: telemetryOf('health-check') })
     },
     dashboard: async () => {

@@ -203,6 +203,8 @@ function badParameters(): BadCase[] {
     ...['abc', cursor('desc'), cursor('asc 0:0-1'), cursor('desc 0:0')].map((text) =>
       bad('analyzer', `/dead-letters?cursor=${text}`, ['/cursor']),
     ),
+    bad('analyzer', '/audit', ['/from', '/to']),
+    bad('analyzer', '/audit?from=2024-05-01T00:00:00Z&to=2024-05-01T00:59:00Z', ['/to']),
     bad('receiver', '/stats/running?dry_run=true', ['/dry_run']),
   ].map((found) => (found.service === 'receiver' ? { ...found, body: BODY } : found))
 }

@@ -10,7 +10,8 @@ import { EmbeddedLog } from '../../log/embedded-log.ts'
 import type { EventLog } from '../../log/event-log.ts'
 import { newRun } from '../../store/event-store.probe.ts'
 import { createTelemetry } from '../../telemetry.ts'
-import { createAnalyzer } from './analyzer.ts'
+import { type AnalyzerDeps, createAnalyzer } from './analyzer.ts'
+import { findCounted, findStore } from './audit-sources.ts'
 
 /** Analyzers to ask by HTTP, and the log that they look into. */
 
@@ -30,11 +31,17 @@ export async function openEmbedded(partitions: number): Promise<LogUnderTest> {
   return { log, deleteBefore: (at) => log.deleteBefore(at), [Symbol.asyncDispose]: () => all.disposeAsync() }
 }
 
-/** An Analyzer on a log, at a port of its own. */
-export async function listen(log: EventLog): Promise<AsyncDisposable & { address: string }> {
+const nowhere = { here: undefined, url: () => undefined, apiKey: undefined }
+
+/** An Analyzer on a log, at a port of its own; where nothing is said, it knows of no store and no statistics. */
+export async function listen(
+  log: EventLog,
+  sources: Partial<Pick<AnalyzerDeps, 'store' | 'counted'>> = {},
+): Promise<AsyncDisposable & { address: string }> {
   await using opened = new AsyncDisposableStack()
   const telemetry = createTelemetry('analyzer', 'silent')
-  const server = opened.use(await createAnalyzer({ log, config: readConfig({}), telemetry }))
+  const standard = { store: findStore(nowhere), counted: findCounted(nowhere), config: readConfig({}), telemetry }
+  const server = opened.use(await createAnalyzer({ ...standard, ...sources, log }))
   const address = await server.listen(0, 'ANALYZER_PORT')
   const all = opened.move()
   return { address, [Symbol.asyncDispose]: () => all.disposeAsync() }

@@ -3,14 +3,23 @@ import { CATALOGUE, EVENT_TYPES, type EventType } from '../../events/catalogue.t
 import { HttpServer } from '../../http/server.ts'
 import type { EventLog, GroupCursor, PartitionRange } from '../../log/event-log.ts'
 import type { Telemetry } from '../../telemetry.ts'
+import { addAudit } from './audit.ts'
+import type { AuditedStore, CountedReader } from './audit-sources.ts'
 import { addDeadLetters } from './dead-letters.ts'
 import { addNthEvents, type RecordsByType } from './nth-event.ts'
 import { NthRecords } from './nth-record.ts'
 
-export type AnalyzerDeps = { log: EventLog; config: Config; telemetry: Telemetry }
+export type AnalyzerDeps = {
+  log: EventLog
+  /** What an audit compares the log with; nothing else asks for it. */
+  store: () => Promise<AuditedStore>
+  counted: CountedReader
+  config: Config
+  telemetry: Telemetry
+}
 
-/** Looks into the log itself, never into the store; reads only. */
-export async function createAnalyzer({ log, config, telemetry }: AnalyzerDeps): Promise<HttpServer> {
+/** Looks into the log itself: only an audit asks what the store and the statistics have. */
+export async function createAnalyzer({ log, store, counted, config, telemetry }: AnalyzerDeps): Promise<HttpServer> {
   const server = await HttpServer.create({
     service: 'analyzer',
     description: 'Looks into the log: how much is in it, who has read how far, and the n-th event.',
@@ -36,6 +45,7 @@ export async function createAnalyzer({ log, config, telemetry }: AnalyzerDeps): 
   ) as RecordsByType
   addNthEvents(server, records)
   addDeadLetters(server, { log, telemetry })
+  addAudit(server, { log, store, counted })
   return server
 }
 

@@ -1,0 +1,59 @@
+import { typeOfTopic } from '../../events/catalogue.ts'
+import type { PartitionCursor } from '../../log/position.ts'
+import type { StoredEvent } from '../../store/event-store.ts'
+import type { AuditedStore } from './audit-sources.ts'
+import type { TopicStretch } from './topic-follower.ts'
+
+const PAGE_ROWS = 1000
+/** Beyond every offset that there is, and the longest that a position may have. */
+const BEHIND_ALL = 999_999_999_999_999
+
+/** The rows of one partition in the order of their offsets, from the feed of changes, some pages at a time. */
+export class StoredRows {
+  readonly #store: AuditedStore
+  readonly #stretch: TopicStretch
+  readonly #others: PartitionCursor[]
+  #rows: StoredEvent[] = []
+  #at = 0
+  #next: number
+  #complete: boolean
+
+  /** `stored`: up to where the store has everything. Rows before `stretch.to` only. */
+  constructor(store: AuditedStore, stretch: TopicStretch, stored: readonly PartitionCursor[]) {
+    this.#store = store
+    this.#stretch = stretch
+    const { topic, partition, from, to } = stretch
+    // The feed is of all partitions: of the others nothing is asked for.
+    this.#others = stored
+      .filter((cursor) => cursor.topic !== topic || cursor.partition !== partition)
+      .map((cursor) => ({ ...cursor, next: BEHIND_ALL }))
+    this.#next = from
+    this.#complete = from >= to
+  }
+
+  /** The row that comes next, if it lies before `offset`. */
+  async before(offset: number): Promise<StoredEvent | undefined> {
+    if (this.#at === this.#rows.length && !this.#complete) await this.#read()
+    const row = this.#rows[this.#at]
+    if (row === undefined || row.offset >= offset) return undefined
+    this.#at++
+    return row
+  }
+
+  async #read(): Promise<void> {
+    const { topic, partition, to } = this.#stretch
+    const type = typeOfTopic(topic)
+    this.#rows = []
+    this.#at = 0
+    while (this.#rows.length === 0 && !this.#complete) {
+      const after = [...this.#others, { topic, partition, next: this.#next }]
+      const { changes, next } = await this.#store.changes({ after, limit: PAGE_ROWS })
+      const ours = changes.filter((row) => row.event.type === type && row.partition === partition)
+      this.#rows = ours.filter(({ offset }) => offset < to)
+      const reached = next.find((cursor) => cursor.topic === topic && cursor.partition === partition)?.next ?? to
+      // A feed that does not move has nothing more, as that of a partition that the store does not know.
+      this.#complete = reached >= to || reached <= this.#next
+      this.#next = reached
+    }
+  }
+}
