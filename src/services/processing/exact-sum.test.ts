@@ -2,7 +2,16 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
 import { sumByBigInt } from './exact-sum.reference.ts'
-import { addExactly, decodeSum, type ExactSum, encodeSum, mergeSums, roundSum, ZERO_SUM } from './exact-sum.ts'
+import {
+  addExactly,
+  decodeSum,
+  type ExactSum,
+  encodeSum,
+  GrowingSum,
+  mergeSums,
+  roundSum,
+  ZERO_SUM,
+} from './exact-sum.ts'
 
 const SMALLEST = 5e-324
 /** Far enough from the largest double that no order of a few hundred values overflows. */
@@ -47,6 +56,24 @@ describe('the reference', () => {
       fc.property(anyDouble, anyDouble, (a, b) => {
         assert.equal(sumByBigInt([a, b]), a + b)
       }),
+    )
+  })
+})
+
+describe('a sum that grows in place', () => {
+  test('has the bits of the correctly rounded sum, in whatever order the values come', () => {
+    fc.assert(
+      fc.property(anyValuesAndOrder, ({ values, shuffled }) => {
+        const expected = sumByBigInt(values)
+        for (const order of [values, shuffled]) {
+          const half = new GrowingSum()
+          const whole = new GrowingSum()
+          for (const [index, value] of order.entries()) (index % 2 === 0 ? whole : half).add(value)
+          whole.addSum(half)
+          assert.equal(roundSum(whole.parts()), expected)
+        }
+      }),
+      { numRuns: 300 },
     )
   })
 })

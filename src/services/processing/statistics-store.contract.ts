@@ -3,14 +3,16 @@ import { describe, test } from 'node:test'
 import fc from 'fast-check'
 import { CATALOGUE, EVENT_TYPES, type RunifyEvent } from '../../events/catalogue.ts'
 import { anyEvent } from '../../events/event.arbitrary.ts'
-import { MS_PER_DAY } from '../../events/instant.ts'
+import { dayOf, formatDay, MS_PER_DAY } from '../../events/instant.ts'
 import { type Cursors, formatCursors, nextOf, type PartitionCursor } from '../../log/position.ts'
 import { type CountedHour, MS_PER_HOUR } from './counted-hours.ts'
+import { chosenEvents, recountDays, recountRecords } from './days.reference.ts'
 import { foldEvents } from './fold.ts'
 import { playedContract } from './played.contract.ts'
 import { foldDays } from './quarter-hours.ts'
 import { EMPTY_ROLLUP, toStatistics } from './rollup.ts'
 import type { StatisticsStore, Totals } from './statistics-store.ts'
+import { anyTurningInstant, anyZone } from './zones.arbitrary.ts'
 
 /** A fresh place for statistics. Disposing of it closes every instance of the place and removes what is in it. */
 export type OpenedStatistics = AsyncDisposable & {
@@ -26,6 +28,7 @@ export function statisticsStoreContract(adapter: StatisticsAdapter): void {
   describe(`statistics store: ${adapter.name}`, () => {
     describe('fold', () => foldContract(adapter))
     describe('totals', () => totalsContract(adapter))
+    describe('days and records', () => daysContract(adapter))
     describe('hours', () => hoursContract(adapter))
     describe('played', () => playedContract(adapter))
     describe('several instances', () => instanceContract(adapter))
@@ -193,6 +196,168 @@ function totalsContract({ open }: StatisticsAdapter): void {
   })
 }
 
+function daysContract({ open }: StatisticsAdapter): void {
+  const anyOfZones = fc.uniqueArray(
+    fc.oneof(
+      anyEvent('running_stats', {
+        ...ours,
+        timestamp: anyTurningInstant,
+        distance: fc.constantFrom(0, 1.1, 5000.3, 42_200),
+      }),
+      anyEvent('music_info', { ...ours, timestamp: anyTurningInstant }),
+    ),
+    { selector: ({ trace_id }) => trace_id, minLength: 60, maxLength: 120 },
+  )
+  const anyAsked = fc.record(
+    {
+      user_id: fc.constantFrom(...USERS),
+      from: anyTurningInstant.map(dayOf),
+      to: anyTurningInstant.map(dayOf),
+      time_zone: anyZone,
+    },
+    { requiredKeys: [] },
+  )
+  const folded = async (statistics: StatisticsStore, events: readonly RunifyEvent[]) => {
+    let from = await statistics.cursors()
+    const size = Math.ceil(events.length / 3)
+    for (let begin = 0; begin < events.length; begin += size) {
+      const to = [cursor(RUNS, 0, nextOf(from, { topic: RUNS, partition: 0 }) + size)]
+      await statistics.fold({ from, to, parts: foldEvents(events.slice(begin, begin + size)), now: 1 })
+      from = to
+    }
+  }
+
+  test('are those of a recount, in any zone', async () => {
+    await using place = await open()
+    const [events = []] = fc.sample(anyOfZones, { numRuns: 1, seed: 5 })
+    await folded(place.statistics, events)
+    const property = fc.asyncProperty(anyAsked, async (asked) => {
+      const { statistics } = place
+      const { rollup } = await statistics.totals(asked)
+      assert.deepEqual(toStatistics(rollup), recountTotals(chosenEvents(events, asked)))
+      const { days, more } = await statistics.daily({ ...asked, limit: 10_000 })
+      assert.deepEqual({ days, more }, { days: recountDays(events, asked), more: false })
+      const { from: _, to: __, ...scope } = asked
+      assert.deepEqual((await statistics.records(scope)).records, recountRecords(events, scope))
+    })
+    await fc.assert(property, { numRuns: 60 })
+  })
+
+  test('know days of 23 and 25 hours, quarters of an hour, a day left out, and one that goes on after the next began', async () => {
+    await using place = await open()
+    const { statistics } = place
+    const zones: [string, [instant: string, day: string][]][] = [
+      [
+        'Europe/Berlin',
+        [
+          ['2024-03-30T23:00:00Z', '2024-03-31'],
+          ['2024-03-31T21:59:59Z', '2024-03-31'],
+          ['2024-03-31T22:00:00Z', '2024-04-01'],
+          ['2024-10-26T22:00:00Z', '2024-10-27'],
+          ['2024-10-27T22:59:59Z', '2024-10-27'],
+          ['2024-10-27T23:00:00Z', '2024-10-28'],
+        ],
+      ],
+      [
+        'Asia/Kathmandu',
+        [
+          ['2024-05-01T18:14:59.999Z', '2024-05-01'],
+          ['2024-05-01T18:15:00Z', '2024-05-02'],
+        ],
+      ],
+      [
+        'America/St_Johns',
+        [
+          ['2006-10-29T02:30:30Z', '2006-10-29'],
+          ['2006-10-29T02:50:00Z', '2006-10-28'],
+          ['2006-10-29T03:30:00Z', '2006-10-29'],
+        ],
+      ],
+      [
+        'Pacific/Apia',
+        [
+          ['2011-12-30T09:59:59Z', '2011-12-29'],
+          ['2011-12-30T10:00:00Z', '2011-12-31'],
+        ],
+      ],
+    ]
+    const events = zones.flatMap(([, its], zone) =>
+      its.map(([instant], index) => {
+        const run = runOf(zone * 100 + index)
+        return {
+          ...run,
+          fields: { ...run.fields, user_id: runOf(zone).fields.user_id, timestamp: Date.parse(instant) },
+        }
+      }),
+    )
+    await folded(statistics, events)
+    for (const [zone, [time_zone, its]] of zones.entries()) {
+      const asked = { user_id: runOf(zone).fields.user_id, time_zone }
+      const { days } = await statistics.daily({ ...asked, limit: 10 })
+      const expected = Object.entries(Object.groupBy(its, ([, day]) => day))
+      const found = days.map(({ day, num_running_stats }) => [formatDay(day), num_running_stats])
+      assert.deepEqual(
+        found,
+        expected.sort().map(([day, some]) => [day, some?.length]),
+        time_zone,
+      )
+      for (const { day, num_running_stats } of days) {
+        const { rollup } = await statistics.totals({ ...asked, from: day, to: day })
+        assert.equal(rollup.runs, num_running_stats)
+      }
+      const { records } = await statistics.records(asked)
+      if (time_zone !== 'Pacific/Apia') continue
+      assert.deepEqual(records.longest_streak_days, { length: 2, begin: '2011-12-29', end: '2011-12-31' })
+      const inUtc = await statistics.records({ user_id: asked.user_id })
+      assert.deepEqual(inUtc.records.longest_streak_days, { length: 1, begin: '2011-12-30', end: '2011-12-30' })
+    }
+  })
+
+  test('come in pages that leave nothing out', async () => {
+    await using place = await open()
+    const [events = []] = fc.sample(anyOfZones, { numRuns: 1, seed: 6 })
+    await folded(place.statistics, events)
+    for (const asked of [{}, { user_id: USERS[1], time_zone: 'America/St_Johns' }, { time_zone: 'Pacific/Apia' }]) {
+      for (const limit of [1, 3]) {
+        const found: unknown[] = []
+        for (let from: number | undefined, more = true; more; ) {
+          const page = await place.statistics.daily({ ...asked, from, limit })
+          assert.ok(page.days.length <= limit)
+          found.push(...page.days)
+          from = (page.days.at(-1)?.day ?? 0) + 1
+          more = page.more
+        }
+        assert.deepEqual(found, recountDays(events, asked))
+      }
+    }
+  })
+
+  test('are never those of before: not after a fold by another instance, nor after all was counted anew', async () => {
+    await using place = await open()
+    const other = await place.openAgain()
+    const [events = []] = fc.sample(anyOfZones, { numRuns: 1, seed: 7 })
+    const asked = { user_id: USERS[0], time_zone: 'Asia/Kathmandu' }
+    const check = async (counted: readonly RunifyEvent[]) => {
+      for (const statistics of [place.statistics, place.statistics, other]) {
+        const { days, cursors } = await statistics.daily({ ...asked, limit: 1000 })
+        const { records, cursors: same } = await statistics.records(asked)
+        assert.deepEqual(days, recountDays(counted, asked))
+        assert.deepEqual(records, recountRecords(counted, asked))
+        const covered = await statistics.cursors()
+        assert.deepEqual([cursors, same], [covered, covered])
+      }
+    }
+    for (let count = 10; count <= 40; count += 10) {
+      await folded(count % 20 === 0 ? other : place.statistics, events.slice(count - 10, count))
+      await check(events.slice(0, count))
+    }
+    await other.clear()
+    await check([])
+    await folded(other, events.slice(40, 60))
+    await check(events.slice(40, 60))
+  })
+}
+
 function hoursContract({ open }: StatisticsAdapter): void {
   test('are those in which the events were received, with a fingerprint of their ids', async () => {
     await using place = await open()
@@ -297,11 +462,11 @@ function runOf(index: number): RunifyEvent<'running_stats'> {
   return { type: 'running_stats', trace_id: `00000000-0000-8000-8000-${digits}`, date_created: 0, fields }
 }
 
-/** All of the events that are asked for folded at once: sums are exact, so in any order and grouping it is the same. */
-function recount(events: readonly RunifyEvent[], { user_id, from, to }: Parameters<StatisticsStore['totals']>[0]) {
-  const chosen = events.filter(({ fields }) => {
-    const day = Math.floor(fields.timestamp / MS_PER_DAY)
-    return (user_id ?? fields.user_id) === fields.user_id && day >= (from ?? day) && day <= (to ?? day)
-  })
-  return toStatistics(foldDays(chosen).scopes.find((scope) => scope.user_id === undefined)?.total ?? EMPTY_ROLLUP)
+function recount(events: readonly RunifyEvent[], asked: Parameters<StatisticsStore['totals']>[0]) {
+  return recountTotals(chosenEvents(events, asked))
+}
+
+/** All of the events folded at once: sums are exact, so in any order and grouping it is the same. */
+function recountTotals(events: readonly RunifyEvent[]) {
+  return toStatistics(foldDays(events).scopes.find((scope) => scope.user_id === undefined)?.total ?? EMPTY_ROLLUP)
 }
