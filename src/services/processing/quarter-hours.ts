@@ -42,8 +42,10 @@ export function foldDays(events: Iterable<RunifyEvent>): DaysPart {
     addTo(scopes, user_id, event, timestamp)
     addTo(scopes, undefined, event, timestamp)
   }
-  const parts = [...scopes.values()]
-  return { scopes: parts, spans: parts.flatMap(({ spans }) => [...spans.values()]) }
+  // In the order of their keys, rows that lie together are touched together.
+  const parts = [...scopes.values()].sort((a, b) => ((a.user_id ?? '') < (b.user_id ?? '') ? -1 : 1))
+  const inOrder = ({ spans }: ScopePart) => [...spans.values()].sort((a, b) => a.day - b.day)
+  return { scopes: parts, spans: parts.flatMap(inOrder) }
 }
 
 type ScopePart = DaysPart['scopes'][number] & { spans: Map<number, DaysPart['spans'][number]> }

@@ -13,28 +13,35 @@ import { scopeOf } from './statistics-tables.ts'
 
 type Row = { version: number; total: Uint8Array; best: Uint8Array; quarters: Uint8Array }
 
-/** Prepares the statements that add the part to its tables, within the transaction of a fold. */
+/**
+ * Prepares the statements that add the part to its tables, within the transaction of a fold. A row that is there is
+ * updated: to replace it would take it out of the index by day, and put it in again.
+ */
 export function prepareDays(database: DatabaseSync): (days: DaysPart) => void {
   const readScope = database.prepare('SELECT version, total, best FROM scope_totals WHERE scope = ?')
-  const putScope = database.prepare(
-    'INSERT OR REPLACE INTO scope_totals (scope, version, total, best) VALUES (?, ?, ?, ?)',
-  )
+  const insertScope = database.prepare('INSERT INTO scope_totals (version, total, best, scope) VALUES (?, ?, ?, ?)')
+  const updateScope = database.prepare('UPDATE scope_totals SET version = ?, total = ?, best = ? WHERE scope = ?')
   const readSpan = database.prepare('SELECT total, best, quarters FROM quarter_hours WHERE scope = ? AND day = ?')
-  const putSpan = database.prepare(
-    'INSERT OR REPLACE INTO quarter_hours (scope, day, total, best, quarters) VALUES (?, ?, ?, ?, ?)',
+  const insertSpan = database.prepare(
+    'INSERT INTO quarter_hours (total, best, quarters, scope, day) VALUES (?, ?, ?, ?, ?)',
+  )
+  const updateSpan = database.prepare(
+    'UPDATE quarter_hours SET total = ?, best = ?, quarters = ? WHERE scope = ? AND day = ?',
   )
   return ({ scopes, spans }) => {
     for (const { user_id, total, best } of scopes) {
       const scope = scopeOf(user_id)
       const row = readScope.get(scope) as Row | undefined
       const merged = mergeRow(row, { total, best })
-      putScope.run(scope, row === undefined ? firstVersion() : row.version + 1, merged.total, merged.best)
+      if (row === undefined) insertScope.run(firstVersion(), merged.total, merged.best, scope)
+      else updateScope.run(row.version + 1, merged.total, merged.best, scope)
     }
     for (const { user_id, day, total, best, quarters } of spans) {
       const scope = scopeOf(user_id)
       const row = readSpan.get(scope, day) as Row | undefined
       const merged = mergeRow(row, { total, best })
-      putSpan.run(scope, day, merged.total, merged.best, addQuarters(row?.quarters, quarters))
+      const put = row === undefined ? insertSpan : updateSpan
+      put.run(merged.total, merged.best, addQuarters(row?.quarters, quarters), scope, day)
     }
   }
 }
