@@ -3,6 +3,7 @@ import { formatDay } from '../../events/instant.ts'
 import type { Parameters } from '../../http/parameter.ts'
 import { HttpProblem } from '../../http/problem.ts'
 import type { HttpServer } from '../../http/server.ts'
+import type { DailyRow } from './days.ts'
 import { COUNT } from './schemas.ts'
 import type { StatisticsStore } from './statistics-store.ts'
 
@@ -19,9 +20,27 @@ export function addDaily(server: HttpServer, statistics: StatisticsStore): void 
       const { days, more } = await statistics.daily(values)
       const last = days.at(-1)
       if (more && last !== undefined) linkNext({ request, reply }, last.day + 1)
-      return days.map(({ day, ...sums }) => ({ day: formatDay(day), ...sums }))
+      return reply.type('application/json; charset=utf-8').send(toText(days))
     },
   })
+}
+
+/** Twenty years are a megabyte of text, so it is kept as long as the answer that it is made of. */
+const texts = new WeakMap<readonly DailyRow[], string>()
+
+function toText(days: readonly DailyRow[]): string {
+  let text = texts.get(days)
+  if (text === undefined) {
+    const rows = days.map(
+      (row) =>
+        `{"day":"${formatDay(row.day)}","num_running_stats":${row.num_running_stats},` +
+        `"total_distance":${row.total_distance},"total_run_duration":${row.total_run_duration},` +
+        `"num_music_info":${row.num_music_info},"total_song_duration":${row.total_song_duration}}`,
+    )
+    text = `[${rows.join(',')}]`
+    texts.set(days, text)
+  }
+  return text
 }
 
 export const SCOPE = {

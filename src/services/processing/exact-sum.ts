@@ -31,12 +31,13 @@ export function mergeSums(a: ExactSum, b: ExactSum): ExactSum {
 }
 
 /**
- * A sum that grows in place, for many values at once. Two doubles hold nearly every sum of metres or seconds, and adding
- * to two makes no garbage; what they do not hold goes into a list as above.
+ * A sum that grows in place, for many values at once. The first double takes each value, the second what rounding takes
+ * away from the first. For values of similar size that is exact again and again, and makes no garbage; the first time that
+ * it would not be exact, the sum becomes a list as above.
  */
 export class GrowingSum {
-  #low = 0
   #high = 0
+  #low = 0
   #list: ExactSum | undefined
 
   add(value: number): void {
@@ -44,26 +45,23 @@ export class GrowingSum {
       this.#list = addExactly(this.#list, value)
       return
     }
-    // As in `addExactly`, from the smaller part up, without its loop.
-    const sum = this.#low + value
-    const lowest = errorOf(sum, this.#low, value)
-    const high = sum + this.#high
-    const low = errorOf(high, sum, this.#high)
-    if (lowest === 0) {
+    const high = this.#high + value
+    const lost = errorOf(high, this.#high, value)
+    const low = this.#low + lost
+    if (errorOf(low, this.#low, lost) === 0) {
+      this.#high = high
       this.#low = low
-      this.#high = high
-    } else if (low === 0) {
-      this.#low = lowest
-      this.#high = high
     } else this.#list = addExactly(this.parts(), value)
   }
 
   addSum(other: GrowingSum): void {
-    for (const part of other.parts()) this.add(part)
+    for (const part of other.#list ?? [other.#low, other.#high]) this.add(part)
   }
 
   parts(): ExactSum {
-    return this.#list ?? [this.#low, this.#high].filter((part) => part !== 0)
+    if (this.#list !== undefined) return this.#list
+    const sum = this.#high + this.#low
+    return [errorOf(sum, this.#high, this.#low), sum].filter((part) => part !== 0)
   }
 }
 

@@ -13,8 +13,8 @@ import { VersionCache } from './version-cache.ts'
 /** Before and behind every day that an event can have, in any zone. */
 const DAY_MIN = -719_600
 const DAY_MAX = 2_933_000
-/** Days of which answers are kept: some tens of years, a few megabytes. */
-const CACHED_DAYS_MAX = 40_000
+/** Days of which answers are kept: some tens of years, ten megabytes at most, with the text of the answers. */
+const CACHED_DAYS_MAX = 30_000
 
 /**
  * What the rows of a scope say: of days in a time zone. The same for every adapter, which brings the reading of rows. An
