@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
 import { formatDay, MS_PER_DAY, parseDay } from './instant.ts'
-import { localDaysOf, parseTimeZone } from './time-zone.ts'
+import { LocalDays, parseTimeZone } from './time-zone.ts'
 
 describe('parseTimeZone', () => {
   test('takes every name that IANA has, in any case, aliases too', () => {
@@ -30,25 +30,32 @@ describe('parseTimeZone', () => {
   })
 })
 
-describe('localDaysOf', () => {
+describe('LocalDays', () => {
   const day = (text: string) => parseDay(text) as number
 
   test('gives the day that Intl gives, in whatever order instants come', () => {
     const instants = fc.array(fc.integer({ min: Date.UTC(1972, 0, 8), max: Date.UTC(2120, 0) }), { minLength: 1 })
     const zones = fc.constantFrom(...Intl.supportedValuesOf('timeZone'))
     const property = fc.property(zones, instants, (timeZone, some) => {
-      const dayAt = localDaysOf(timeZone)
+      const days = new LocalDays(timeZone)
       const format = new Intl.DateTimeFormat('en-CA', { timeZone, dateStyle: 'short' })
-      for (const instant of some) assert.equal(formatDay(dayAt(instant)), format.format(instant))
+      for (const instant of some) {
+        const day = days.at(instant)
+        assert.equal(formatDay(day), format.format(instant))
+        assert.ok(days.until > instant)
+        const last = days.until - 1
+        assert.equal(formatDay(days.at(last)), format.format(last))
+        assert.equal(days.at(last), day, 'up to `until` it is the same day')
+      }
     })
     fc.assert(property, { numRuns: 300 })
   })
 
   test('knows days of 23 and 25 hours, and one that a zone left out', () => {
     const hoursOf = (timeZone: string, text: string): number => {
-      const dayAt = localDaysOf(timeZone)
+      const days = new LocalDays(timeZone)
       const begin = (day(text) - 2) * MS_PER_DAY
-      const hours = Array.from({ length: 5 * 24 }, (_, hour) => dayAt(begin + hour * 3_600_000))
+      const hours = Array.from({ length: 5 * 24 }, (_, hour) => days.at(begin + hour * 3_600_000))
       return hours.filter((its) => its === day(text)).length
     }
     assert.equal(hoursOf('Europe/Berlin', '2024-03-31'), 23)
@@ -67,9 +74,9 @@ describe('localDaysOf', () => {
       ['Pacific/Chatham', 765],
       ['America/St_Johns', -150],
     ] as const) {
-      const dayAt = localDaysOf(timeZone)
+      const days = new LocalDays(timeZone)
       const begin = midnight - minutes * 60_000
-      assert.deepEqual([dayAt(begin - 1), dayAt(begin)], [day('2024-05-01'), day('2024-05-02')], timeZone)
+      assert.deepEqual([days.at(begin - 1), days.at(begin)], [day('2024-05-01'), day('2024-05-02')], timeZone)
     }
   })
 })

@@ -15,22 +15,33 @@ export function parseTimeZone(text: string): string | undefined {
   }
 }
 
-/** The day on a zone's calendar, as a number since 1970-01-01, at an instant. */
-export type LocalDays = (instant: EpochMs) => number
-
 /**
- * Remembers the offset between the two changes around the last instant: instants in order of time, however many, cost one
- * look-up for each change. A year has two changes, or none.
+ * The days of a zone's calendar. Remembers the offset between the two changes around the last instant: instants in order
+ * of time, however many, cost one look-up for each change. A year has two changes, or none.
  */
-export function localDaysOf(timeZone: string): LocalDays {
-  let [begin, end, offsetMs] = [0, 0, 0]
-  return (instant) => {
-    if (instant < begin || instant >= end) {
-      const there = Temporal.Instant.fromEpochMilliseconds(instant).toZonedDateTimeISO(timeZone)
-      offsetMs = Math.floor(there.offsetNanoseconds / 1e6)
-      begin = instant
-      end = there.getTimeZoneTransition('next')?.epochMilliseconds ?? Number.POSITIVE_INFINITY
+export class LocalDays {
+  /** Up to here, but not to before the last instant that was asked for, it is the same day. */
+  until: EpochMs = Number.NEGATIVE_INFINITY
+  readonly #timeZone: string
+  #begin = 0
+  #end = 0
+  #offsetMs = 0
+
+  /** By its IANA name, which is known to be one. */
+  constructor(timeZone = 'UTC') {
+    this.#timeZone = timeZone
+  }
+
+  /** The day, as a number since 1970-01-01, at an instant. */
+  at(instant: EpochMs): number {
+    if (instant < this.#begin || instant >= this.#end) {
+      const there = Temporal.Instant.fromEpochMilliseconds(instant).toZonedDateTimeISO(this.#timeZone)
+      this.#offsetMs = Math.floor(there.offsetNanoseconds / 1e6)
+      this.#begin = instant
+      this.#end = there.getTimeZoneTransition('next')?.epochMilliseconds ?? Number.POSITIVE_INFINITY
     }
-    return Math.floor((instant + offsetMs) / MS_PER_DAY)
+    const day = Math.floor((instant + this.#offsetMs) / MS_PER_DAY)
+    this.until = Math.min(this.#end, (day + 1) * MS_PER_DAY - this.#offsetMs)
+    return day
   }
 }

@@ -34,7 +34,8 @@ export type ScopeReading = Coverage & {
   spans: SpanRow[]
 }
 
-export type SpanRow = { day: number; total: Uint8Array; quarters: Uint8Array | null }
+/** Either what is in the whole span, or its quarter hours. */
+export type SpanRow = { day: number; total: Uint8Array | null; quarters: Uint8Array | null }
 
 export type ScopeReader = (query: ScopeQuery) => Promise<ScopeReading>
 

@@ -1,7 +1,7 @@
+import type { LocalDays } from '../../events/time-zone.ts'
 import type { SpanRow } from './day-tables.ts'
-import { roundSum } from './exact-sum.ts'
 import { nextQuarter, placeIn } from './packed-quarters.ts'
-import { QUARTERS_PER_DAY } from './quarter-hours.ts'
+import { QUARTER_MS, QUARTERS_PER_DAY } from './quarter-hours.ts'
 import { Tally } from './tally.ts'
 
 /** What is in a day, which is a number since 1970-01-01. */
@@ -11,14 +11,20 @@ export type Day = { day: number; tally: Tally }
 export type DayOfQuarter = (quarter: number) => number
 
 /** The days that have something, in order, of spans in order. */
-export function daysOfSpans(spans: readonly SpanRow[], dayOf: DayOfQuarter): Day[] {
+export function daysOfSpans(spans: readonly SpanRow[], calendar: LocalDays): Day[] {
   const days: Day[] = []
   let last: Day | undefined
+  let until = Number.NEGATIVE_INFINITY
   for (const { day: first, quarters } of spans) {
+    const begin = first * QUARTERS_PER_DAY
     const place = placeIn(quarters as Uint8Array)
     for (let quarter = nextQuarter(place); quarter !== -1; quarter = nextQuarter(place)) {
-      const day = dayOf(first * QUARTERS_PER_DAY + quarter)
-      if (last?.day !== day) last = dayIn(days, day)
+      const instant = (begin + quarter) * QUARTER_MS
+      if (last === undefined || instant >= until) {
+        const day = calendar.at(instant)
+        until = calendar.until
+        if (last?.day !== day) last = dayIn(days, day)
+      }
       last.tally.addPacked(place)
     }
   }
@@ -30,10 +36,10 @@ export function toDailyRow({ day, tally }: Day) {
   return {
     day,
     num_running_stats: tally.runs,
-    total_distance: roundSum(tally.distance.parts()),
-    total_run_duration: roundSum(tally.runDuration.parts()),
+    total_distance: tally.distance.rounded(),
+    total_run_duration: tally.runDuration.rounded(),
     num_music_info: tally.plays,
-    total_song_duration: roundSum(tally.songDuration.parts()),
+    total_song_duration: tally.songDuration.rounded(),
   }
 }
 

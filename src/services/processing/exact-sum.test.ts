@@ -71,6 +71,7 @@ describe('a sum that grows in place', () => {
           for (const [index, value] of order.entries()) (index % 2 === 0 ? whole : half).add(value)
           whole.addSum(half)
           assert.equal(roundSum(whole.parts()), expected)
+          assert.equal(whole.rounded(), expected)
         }
       }),
       { numRuns: 300 },

@@ -58,6 +58,11 @@ export class GrowingSum {
     for (const part of other.#list ?? [other.#low, other.#high]) this.add(part)
   }
 
+  /** The double nearest to it, ties to even. */
+  rounded(): number {
+    return this.#list === undefined ? this.#high + this.#low : roundSum(this.#list)
+  }
+
   parts(): ExactSum {
     if (this.#list !== undefined) return this.#list
     const sum = this.#high + this.#low

@@ -1,4 +1,4 @@
-import { localDaysOf } from '../../events/time-zone.ts'
+import { LocalDays } from '../../events/time-zone.ts'
 import { decodeBestRuns } from './best-runs.ts'
 import type { ScopeReader, SpanRange, SpanRow } from './day-tables.ts'
 import { type DailyRow, type DayOfQuarter, daysOfSpans, toDailyRow } from './days.ts'
@@ -36,10 +36,10 @@ export class History {
       return { rollup: total === undefined ? EMPTY_ROLLUP : unpackRollup(total), cursors, updated }
     }
     const tally = new Tally()
-    const dayOf = dayFinder(time_zone)
+    const calendar = new LocalDays(time_zone)
     for (const span of spans) {
-      if (span.quarters === null) tally.addPacked(placeIn(span.total))
-      else addBetween(tally, span, { dayOf, from: from ?? DAY_MIN, to: to ?? DAY_MAX })
+      if (span.total !== null) tally.addPacked(placeIn(span.total))
+      else addBetween(tally, span, { calendar, from: from ?? DAY_MIN, to: to ?? DAY_MAX })
     }
     return { rollup: tally.rollup(), cursors, updated }
   }
@@ -59,7 +59,7 @@ export class History {
     })
     if (version === undefined) return { days: [], more: false, cursors, updated }
     if (known?.version === version) return { ...known.value, cursors, updated }
-    const all = daysOfSpans(spans, dayFinder(time_zone)).filter(({ day }) => day >= first && day <= last)
+    const all = daysOfSpans(spans, new LocalDays(time_zone)).filter(({ day }) => day >= first && day <= last)
     const value = { days: all.slice(0, limit).map(toDailyRow), more: all.length > limit }
     this.#days.put(key, { version, value })
     return { ...value, cursors, updated }
@@ -73,7 +73,7 @@ export class History {
     if (known !== undefined && known.version === version) return { records: known.value, cursors, updated }
     const records = recordsOf({
       best: decodeBestRuns(best ?? new Uint8Array(0)),
-      days: daysOfSpans(spans, dayFinder(time_zone)),
+      days: daysOfSpans(spans, new LocalDays(time_zone)),
       time_zone,
     })
     if (version !== undefined) this.#records.put(key, { version, value: records })
@@ -85,9 +85,8 @@ const CACHED_RECORDS_MAX = 1000
 
 /** The day on a zone's calendar, or UTC's, of a quarter hour. */
 export function dayFinder(time_zone: string | undefined): DayOfQuarter {
-  if (time_zone === undefined) return (quarter) => Math.floor(quarter / QUARTERS_PER_DAY)
-  const dayAt = localDaysOf(time_zone)
-  return (quarter) => dayAt(quarter * QUARTER_MS)
+  const calendar = new LocalDays(time_zone)
+  return (quarter) => calendar.at(quarter * QUARTER_MS)
 }
 
 /** A zone's day is never further than a day from the UTC day: no offset has ever been as much as 16 hours. */
@@ -115,11 +114,11 @@ function totalRanges({ user_id, from = DAY_MIN, to = DAY_MAX, time_zone }: Total
 function addBetween(
   tally: Tally,
   { day, quarters }: SpanRow,
-  { dayOf, from, to }: { dayOf: DayOfQuarter; from: number; to: number },
+  { calendar, from, to }: { calendar: LocalDays; from: number; to: number },
 ): void {
   const place = placeIn(quarters as Uint8Array)
   for (let quarter = nextQuarter(place); quarter !== -1; quarter = nextQuarter(place)) {
-    const at = dayOf(day * QUARTERS_PER_DAY + quarter)
+    const at = calendar.at((day * QUARTERS_PER_DAY + quarter) * QUARTER_MS)
     if (at >= from && at <= to) tally.addPacked(place)
     else skipRollup(place)
   }

@@ -113,7 +113,7 @@ export async function readScope<DB>(database: MysqlDatabase<DB>, query: ScopeQue
 }
 
 type HeadRow = { version: number | null; total: Uint8Array | null; best: Uint8Array | null; cursors: string | null }
-type SpanRow = { day: number; span_total: Uint8Array; quarters: Uint8Array | null }
+type SpanRow = { day: number; span_total: Uint8Array | null; quarters: Uint8Array | null }
 
 /** The scope and the cursors in the first row, then the spans. */
 function scopeStatement({ user_id, ranges, limit, known }: ScopeQuery): string {
@@ -124,7 +124,7 @@ function scopeStatement({ user_id, ranges, limit, known }: ScopeQuery): string {
       : ` AND NOT EXISTS (SELECT 1 FROM scope_totals WHERE scope = ${scope} AND version = ${known})`
   const spans = ranges.map(
     ({ from, to, quarters }) =>
-      `UNION ALL (SELECT NULL, NULL, NULL, NULL, day, total, ${quarters ? 'quarters' : 'NULL'} FROM quarter_hours ` +
+      `UNION ALL (SELECT NULL, NULL, NULL, NULL, day, ${quarters ? 'NULL, quarters' : 'total, NULL'} FROM quarter_hours ` +
       `WHERE scope = ${scope} AND day BETWEEN ${from} AND ${to}${unknown} ORDER BY day LIMIT ${limit ?? ROWS_MAX})`,
   )
   const head =

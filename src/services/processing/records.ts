@@ -1,8 +1,7 @@
 import { formatDay, formatInstant, MS_PER_DAY } from '../../events/instant.ts'
-import { localDaysOf } from '../../events/time-zone.ts'
+import { LocalDays } from '../../events/time-zone.ts'
 import { type BestRun, type BestRuns, LONGEST_DISTANCE, LONGEST_DURATION, PACE_DISTANCES, paceOf } from './best-runs.ts'
 import type { Day } from './days.ts'
-import { roundSum } from './exact-sum.ts'
 import { QUARTER_MS, QUARTERS_PER_DAY } from './quarter-hours.ts'
 import { Tally } from './tally.ts'
 
@@ -57,10 +56,10 @@ function areConsecutive(before: number, after: number, time_zone: string | undef
 
 /** Whether a zone's calendar has the day: any quarter hour that it could have begins on it. */
 function isDayIn(time_zone: string, day: number): boolean {
-  const dayAt = localDaysOf(time_zone)
+  const days = new LocalDays(time_zone)
   const noon = (day * QUARTERS_PER_DAY + QUARTERS_PER_DAY / 2) * QUARTER_MS
   for (let instant = noon - 1.5 * MS_PER_DAY; instant < noon + 1.5 * MS_PER_DAY; instant += QUARTER_MS) {
-    if (dayAt(instant) === day) return true
+    if (days.at(instant) === day) return true
   }
   return false
 }
@@ -84,7 +83,7 @@ function longest(sums: readonly Day[]): Day | undefined {
   let best: Day | undefined
   let metres = 0
   for (const sum of sums) {
-    const distance = roundSum(sum.tally.distance.parts())
+    const distance = sum.tally.distance.rounded()
     if (distance > metres) [best, metres] = [sum, distance]
   }
   return best
@@ -97,8 +96,8 @@ function toPeriod(sum: Day | undefined, more: number) {
     begin: formatDay(day),
     end: formatDay(day + more),
     num_running_stats: tally.runs,
-    total_distance: roundSum(tally.distance.parts()),
-    total_run_duration: roundSum(tally.runDuration.parts()),
+    total_distance: tally.distance.rounded(),
+    total_run_duration: tally.runDuration.rounded(),
   }
 }
 

@@ -51,7 +51,7 @@ export function prepareScopeReading(
   database: DatabaseSync,
 ): (query: ScopeQuery) => Pick<ScopeReading, 'version' | 'total' | 'best' | 'spans'> {
   const readScope = database.prepare('SELECT version, total, best FROM scope_totals WHERE scope = ?')
-  const columns = { all: 'day, total, quarters', totals: 'day, total, NULL AS quarters' }
+  const columns = { all: 'day, NULL AS total, quarters', totals: 'day, total, NULL AS quarters' }
   const [readAll, readTotals] = [columns.all, columns.totals].map((names) =>
     database.prepare(`SELECT ${names} FROM quarter_hours WHERE scope = ? AND day BETWEEN ? AND ? ORDER BY day LIMIT ?`),
   ) as [ReturnType<DatabaseSync['prepare']>, ReturnType<DatabaseSync['prepare']>]
