@@ -351,6 +351,19 @@ const ANALYZER: RequestPlan[] = [
     problem: { code: 'invalid_parameter', pointer: '/to' },
   },
   {
+    operation: 'GET /tail',
+    how: 'of one event, as lines',
+    about: 'Without `limit` it would go on for ever.',
+    parameters: { after: 'running_stats:0', type: 'running_stats', limit: '1' },
+    accept: 'text/event-stream',
+  },
+  {
+    operation: 'GET /tail',
+    how: 'behind what is no position',
+    parameters: { after: '7' },
+    problem: { code: 'invalid_parameter', pointer: '/after' },
+  },
+  {
     operation: 'GET /dead-letters',
     how: 'with a reason that there is not',
     parameters: { reason: 'bad_weather' },

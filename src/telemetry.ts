@@ -150,6 +150,21 @@ function describeEvents(log: Logger, registry: Registry) {
     labelNames: ['type'],
     registers,
   })
+  const tails = new Gauge({
+    name: 'runify_tails',
+    help: 'Clients that follow the log',
+    registers,
+  })
+  const tailEvents = new Counter({
+    name: 'runify_tail_events_total',
+    help: 'Events told to clients that follow the log',
+    registers,
+  })
+  const tailMissed = new Counter({
+    name: 'runify_tail_missed_records_total',
+    help: 'Records that clients were told they have missed, because they are too slow or retention was faster',
+    registers,
+  })
   const failures = new Counter({
     name: 'runify_failures_total',
     help: 'Pieces of background work that failed and are tried again',
@@ -224,6 +239,11 @@ function describeEvents(log: Logger, registry: Registry) {
     serviceTurned: (watched: string, verdict: { kind: string }) => {
       if (verdict.kind === 'healthy') log.info({ watched }, 'a service is healthy')
       else log.warn({ watched, ...verdict }, 'a service is not healthy')
+    },
+    tailing: (count: number) => tails.set(count),
+    tailed: ({ events = 0, missed = 0 }: { events?: number; missed?: number }) => {
+      tailEvents.inc(events)
+      tailMissed.inc(missed)
     },
     nthSearched: (count: number) => looks.observe(count),
     eventsJudged: (type: EventType, count: { judged: number; skipped: number }) => {

@@ -28,7 +28,7 @@ const PROMISED: Record<ServiceName, readonly string[]> = {
 const OF_ALL = ['GET /health/live', 'GET /health/ready', 'GET /metrics']
 
 /** Promised and not built yet. The test fails when one of them is there, so that the list becomes empty. */
-const NOT_YET = ['analyzer GET /tail']
+const NOT_YET: string[] = []
 
 type Schema = { properties?: object; required?: string[]; examples?: unknown[]; oneOf?: Schema[] }
 type Response = { description: string; content?: Record<string, { schema: Schema }> }

@@ -212,6 +212,11 @@ export class HttpServer implements AsyncDisposable {
     this.#stopWork.push(stop)
   }
 
+  /** Has answers that would never end by themselves end when the server stops accepting. */
+  onStop(end: () => void): void {
+    this.app.addHook('preClose', async () => end())
+  }
+
   /**
    * Stops accepting and finishes what is being answered, at most for `CLOSE_DEADLINE_MS`. Where several servers stop,
    * this comes first for all of them, because their deadlines would add up.

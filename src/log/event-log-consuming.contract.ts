@@ -17,6 +17,7 @@ import {
   text,
   within,
 } from './event-log.probe.ts'
+import type { RecordBatch } from './event-log.ts'
 
 /** The part of the contract that is about consumers and their groups. */
 
@@ -139,6 +140,26 @@ export function consumeContract({ open }: LogAdapter): void {
         batches.map(({ partition, next }) => ({ topic, partition, next })),
       )
     }
+  })
+
+  test('gives everything to each of those who name no group, and keeps no cursor of theirs', async () => {
+    await using place = await open()
+    const topic = newTopic()
+    await place.log.append(records(topic, 40))
+    await using one = startReader(place.log, { group: undefined, topics: [topic] })
+    await using other = startReader(place.log, { group: undefined, topics: [topic], batchRecordsMax: 7 })
+    const [ofOne, ofOther]: [RecordBatch[], RecordBatch[]] = [[], []]
+    for (const total of [40, 80]) {
+      for (const [reader, batches] of [
+        [one, ofOne],
+        [other, ofOther],
+      ] as const) {
+        while (count(batches) < total) batches.push(await reader.next())
+        assert.deepEqual(placed(batches), await readAll(place.log, topic))
+      }
+      if (total === 40) await place.log.append(records(topic, 40))
+    }
+    assert.deepEqual(await place.log.groups(topic), [])
   })
 
   test('ends without an error when the signal aborts: before it begins, between batches and while it waits', async () => {

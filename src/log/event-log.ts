@@ -57,10 +57,11 @@ export interface EventLog extends AsyncDisposable {
    * Yields batches of the partitions that this member of `group` has, for ever, until `signal` aborts; then it ends
    * without an error. Reading begins where `startAt` says, not at the group's committed cursor; a beginning that
    * retention has removed moves up to the first offset there is, which shows in `from`. An adapter may
-   * read ahead, within bounds: what retention has removed in the meantime may then still come.
+   * read ahead, within bounds: what retention has removed in the meantime may then still come. Who names no group reads
+   * alone, all partitions, and nobody hears of it. Partitions that are added later come too, after `startAt` was asked.
    */
   consume(options: {
-    group: string
+    group?: string | undefined
     topics: readonly string[]
     startAt: (at: { topic: string; partition: number }) => Promise<number>
     batchRecordsMax: number

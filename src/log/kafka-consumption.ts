@@ -5,6 +5,7 @@ import type { KafkaCluster } from './kafka-cluster.ts'
 import { toFailure } from './kafka-failure.ts'
 import { PartitionFetcher, type Source } from './kafka-fetcher.ts'
 import { GroupMember, type Membership } from './kafka-group-member.ts'
+import { LoneMember } from './kafka-lone-member.ts'
 
 type ConsumeOptions = Parameters<EventLog['consume']>[0]
 
@@ -22,7 +23,7 @@ type Reading = Source & {
  */
 export class KafkaConsumption implements AsyncDisposable {
   readonly #options: ConsumeOptions
-  readonly #member: GroupMember
+  readonly #member: GroupMember | LoneMember
   readonly #fetcher: PartitionFetcher
   readonly #stopped = new AbortController()
   readonly #readings = new Map<string, Reading>()
@@ -43,12 +44,16 @@ export class KafkaConsumption implements AsyncDisposable {
     this.#options = options
     this.#fetcher = new PartitionFetcher(cluster, (failure) => this.#tell(failure))
     const { group, topics } = options
-    this.#member = new GroupMember(cluster, { group, topics, membership: this.#membership(), abandoned })
+    const membership = this.#membership()
+    this.#member =
+      group === undefined
+        ? new LoneMember(cluster, { topics, membership })
+        : new GroupMember(cluster, { group, topics, membership, abandoned })
     options.signal.addEventListener('abort', this.#wake)
     this.#running = this.#member.run(this.#stopped.signal).catch((error) => this.#tell(toFailure(error)))
   }
 
-  get group(): string {
+  get group(): string | undefined {
     return this.#options.group
   }
 

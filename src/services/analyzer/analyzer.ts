@@ -8,6 +8,7 @@ import type { AuditedStore, CountedReader } from './audit-sources.ts'
 import { addDeadLetters } from './dead-letters.ts'
 import { addNthEvents, type RecordsByType } from './nth-event.ts'
 import { NthRecords } from './nth-record.ts'
+import { addTail } from './tail.ts'
 
 export type AnalyzerDeps = {
   log: EventLog
@@ -44,6 +45,7 @@ export async function createAnalyzer({ log, store, counted, config, telemetry }:
     ]),
   ) as RecordsByType
   addNthEvents(server, records)
+  addTail(server, { log, telemetry })
   addDeadLetters(server, { log, telemetry })
   addAudit(server, { log, store, counted })
   return server
