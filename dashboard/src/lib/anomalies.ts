@@ -1,24 +1,31 @@
-/** What the anomaly detector answers, as the contract has it. */
+import { type AnswerOf, get } from './api.ts'
 
-export type Anomaly = {
-  anomaly_id: string
-  anomaly_type: string
-  trace_id: string
-  user_id: string
-  description: string
-  value: number
-  threshold: number
-  timestamp: string
-  date_created: string
+export type Anomaly = AnswerOf<'/anomaly/anomalies'>[number]
+export type AnomalyType = Anomaly['anomaly_type']
+
+/** How many of a user's are looked at: enough for the newest of each kind, unless one kind comes very often. */
+const OF_USER_MAX = 500
+
+/** The newest of each kind, the newest kind first, with how many there are. One question for each kind that there is. */
+export async function latestAnomalies(signal: AbortSignal): Promise<{ anomaly: Anomaly; count: number }[]> {
+  const { by_type } = await get('/anomaly/stats', {}, signal)
+  const kinds = (Object.entries(by_type) as [AnomalyType, number][]).filter(([, count]) => count > 0)
+  const pages = await Promise.all(
+    kinds.map(([anomaly_type]) => get('/anomaly/anomalies', { anomaly_type, by: 'date_created', limit: 1 }, signal)),
+  )
+  return pages
+    .flatMap((page, n) => page.slice(0, 1).map((anomaly) => ({ anomaly, count: kinds[n]?.[1] ?? 0 })))
+    .sort((a, b) => (a.anomaly.date_created < b.anomaly.date_created ? 1 : -1))
 }
 
-export const ANOMALIES = '/anomaly/anomalies'
-
-/** The newest of each kind, the newest kind first. They come newest first. */
-export function latestOfEach(anomalies: readonly Anomaly[]): Anomaly[] {
-  const seen = new Map<string, Anomaly>()
-  for (const one of anomalies) if (!seen.has(one.anomaly_type)) seen.set(one.anomaly_type, one)
-  return [...seen.values()]
+/** The same of one user. */
+export async function latestOfUser(
+  userId: string,
+  signal: AbortSignal,
+): Promise<{ anomaly: Anomaly; count: number }[]> {
+  const found = await get('/anomaly/anomalies', { user_id: userId, limit: OF_USER_MAX }, signal)
+  const kinds = Map.groupBy(found, ({ anomaly_type }) => anomaly_type)
+  return [...kinds.values()].map((of) => ({ anomaly: of[0] as Anomaly, count: of.length }))
 }
 
 /** `LongRun` → `Long run`. */
