@@ -47,16 +47,63 @@ test('runify rebuild store leaves a running Runify alone, and says in a line why
   assert.ok(stderr.includes(folder.path))
 })
 
+test('runify rebuild statistics counts anew what the store holds, and says what was different', async () => {
+  await using folder = await temporaryFolder()
+  const songs = makeMany('music', 300).events
+  const runs = makeMany('running', 300).events
+  const before = await withRunify(folder.path, async (runify) => {
+    for (const [kind, events] of [
+      ['running', runs],
+      ['music', songs],
+    ] as const) {
+      assert.equal((await post(`${runify.addresses.receiver}/stats/${kind}`, events)).status, 201)
+    }
+    await settled(runify)
+    return whatIsCounted(runify)
+  })
+
+  const rebuild = () => runCli(['rebuild', 'statistics'], '', { RUNIFY_DATA_DIR: folder.path })
+  const same = await rebuild()
+  assert.deepEqual([same.code, same.stderr], [0, ''])
+  assert.match(same.stdout, /^counted {4}600\ncompared {3}\d{3,} rows\ndifferent {2}0\nduration {3}\d+\.\d s\n$/)
+
+  const statistics = new DatabaseSync(join(folder.path, 'statistics.db'))
+  statistics.exec(
+    'UPDATE play_lists SET plays = plays + 1 WHERE list = 1; UPDATE counted_hours SET events = events - 1; ' +
+      'DELETE FROM quarter_hours WHERE scope <> zeroblob(0); INSERT INTO play_months SELECT 7, item, 1, 1, NULL FROM play_names',
+  )
+  statistics.close()
+  const damaged = await withRunify(folder.path, whatIsCounted)
+  assert.notDeepEqual(damaged, before)
+  const other = await rebuild()
+  assert.deepEqual([other.code, other.stderr], [1, ''])
+  assert.match(other.stdout, /^counted {4}600\ncompared {3}\d{3,} rows\ndifferent {2}\d{3,}\n/)
+  assert.match(other.stdout, /\n {2}quarter_hours \{"scope":"[0-9a-f]{32}","day":\d+\}: was nothing, is \{/)
+  assert.deepEqual(await withRunify(folder.path, whatIsCounted), before)
+  assert.match((await rebuild()).stdout, /\ndifferent {2}0\n/)
+})
+
 test('runify rebuild says what it can rebuild', async () => {
   for (const args of [[], ['everything'], ['store', 'store']]) {
     const { code, stderr } = await runCli(['rebuild', ...args])
-    assert.deepEqual([code, stderr], [2, 'runify rebuild: say what to rebuild: store, see runify rebuild --help\n'])
+    assert.deepEqual(
+      [code, stderr],
+      [2, 'runify rebuild: say what to rebuild: store or statistics, see runify rebuild --help\n'],
+    )
   }
 })
 
 async function withRunify<T>(dir: string, work: (runify: Runify) => Promise<T>): Promise<T> {
   await using runify = await spawnRunify({ dir })
   return await work(runify)
+}
+
+async function whatIsCounted({ addresses: { processing } }: Runify) {
+  const { last_updated: _, ...statistics } = await getJson(`${processing}/stats`)
+  const [daily, songs, artists] = await Promise.all(
+    ['daily', 'songs', 'artists'].map((name) => getList(`${processing}/stats/${name}?limit=1000`)),
+  )
+  return { statistics, daily, songs, artists }
 }
 
 async function whatUsersSee({ addresses: { storage, processing } }: Runify) {

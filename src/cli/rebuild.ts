@@ -10,36 +10,56 @@ import type { EventStore } from '../store/event-store.ts'
 import { createTelemetry } from '../telemetry.ts'
 import { type Command, CommandError, parseOptions, type Terminal, UsageError } from './command.ts'
 import { Progress } from './progress.ts'
+import { describe, rebuildStatistics } from './rebuild-statistics.ts'
 
-const HELP = `runify rebuild store: fills the store anew from the log
+const HELP = `runify rebuild: makes anew what follows from other things
 
 usage: runify rebuild store [--quiet]
+       runify rebuild statistics [--quiet]
 
-Empties the store and the statistics, reads the log from its beginning, and ends when all that the log held when it
+rebuild store: fills the store anew from the log. Empties the store and the statistics, reads the log from its beginning, and ends when all that the log held when it
 began is stored. A MySQL database that is gone is made again. RUNIFY_LOG, RUNIFY_STORE and RUNIFY_DATA_DIR say where
 they are, as for Runify itself. On Kafka and MySQL everything may go on running meanwhile: answers are of what is stored
 so far. On the embedded pair Runify must be stopped. Processing counts anew as the store fills.
 
 What retention has removed from the log cannot be read from it: think before you rebuild a store that holds more.
 
-Exit codes: 0 rebuilt · 2 a wrong command line, or it could not be done
+rebuild statistics: counts all that the store holds beside the live statistics, says where those were different, and puts the
+recount in their place in one step. On MySQL everything may go on running meanwhile; on an embedded store Runify must be
+stopped.
+
+Exit codes: 0 rebuilt · 1 rebuilt, and the statistics were different · 2 a wrong command line, or it could not be done
 `
 
-export const REBUILD: Command = { summary: 'fill the store anew from the log', help: HELP, run: rebuild }
+export const REBUILD: Command = {
+  summary: 'fill the store anew from the log, or the statistics from the store',
+  help: HELP,
+  run: rebuild,
+}
 
 const LOOK_MS = 200
 
 async function rebuild(args: string[], terminal: Terminal): Promise<number> {
   const { values, positionals } = parseOptions(args, { quiet: { type: 'boolean', short: 'q', default: false } })
-  if (positionals.length !== 1 || positionals[0] !== 'store') throw new UsageError('say what to rebuild: store')
+  const [what] = positionals
+  if (positionals.length !== 1 || (what !== 'store' && what !== 'statistics')) {
+    throw new UsageError('say what to rebuild: store or statistics')
+  }
   const now = () => performance.now()
   const startMs = now()
   const progress = new Progress(terminal.stderr, { quiet: values.quiet, bytesTotal: undefined, now })
   try {
+    const seconds = () => ((now() - startMs) / 1000).toFixed(1)
+    if (what === 'statistics') {
+      const rebuilt = await rebuildStatistics(readConfig(), progress)
+      progress.end()
+      terminal.stdout.write(`${describe(rebuilt)}duration   ${seconds()} s\n`)
+      return typeof rebuilt.comparison === 'object' && rebuilt.comparison.different > 0 ? 1 : 0
+    }
     const counts = await rebuildStore(readConfig(), progress)
     progress.end()
     const stored = Object.values(counts).reduce((sum, count) => sum + count, 0)
-    terminal.stdout.write(`stored    ${stored}\nduration  ${((now() - startMs) / 1000).toFixed(1)} s\n`)
+    terminal.stdout.write(`stored    ${stored}\nduration  ${seconds()} s\n`)
     return 0
   } catch (error) {
     progress.end()

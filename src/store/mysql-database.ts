@@ -4,7 +4,7 @@ import { createPool, type Pool, type PoolConnection } from 'mysql2'
 import { Failure, type FailureCode, isFailure } from '../errors.ts'
 import type { ColumnValue } from './columns.ts'
 import { mysqlErrorKind, mysqlErrorName } from './mysql-error.ts'
-import { MysqlSession } from './mysql-session.ts'
+import { MysqlSession, type SessionOptions } from './mysql-session.ts'
 
 export type MysqlOptions = {
   host: string
@@ -50,13 +50,13 @@ export class MysqlDatabase<DB> implements AsyncDisposable {
   readonly #pool: Pool
   readonly #kysely: Kysely<DB>
   readonly #code: FailureCode
-  readonly #statementMs: number
+  readonly #session: SessionOptions
   readonly #open = new Set<PoolConnection>()
   #closing: Promise<void> | undefined
 
-  constructor(options: MysqlOptions, { code, statementMs = STATEMENT_MS_MAX }: MysqlPurpose) {
+  constructor(options: MysqlOptions, { code, statementMs = STATEMENT_MS_MAX, rename }: MysqlPurpose) {
     this.#code = code
-    this.#statementMs = statementMs
+    this.#session = { statementMs, rename }
     this.#pool = openPool(options)
     const pool: MysqlPool = {
       getConnection: (done) => {
@@ -146,7 +146,7 @@ export class MysqlDatabase<DB> implements AsyncDisposable {
 
   async #acquire(): Promise<MysqlSession> {
     const connection = await this.#connection()
-    const session = new MysqlSession(connection, { statementMs: this.#statementMs })
+    const session = new MysqlSession(connection, this.#session)
     if (this.#open.has(connection)) return session
     try {
       await session.prepare()
@@ -209,7 +209,7 @@ export async function createMysqlDatabase({ database, ...server }: MysqlOptions)
 }
 
 /** For which failure it stands, and how long one statement may take. */
-export type MysqlPurpose = { code: FailureCode; statementMs?: number }
+export type MysqlPurpose = { code: FailureCode } & Partial<SessionOptions>
 
 /** No session could be had: to try again at once would not help. */
 class NoConnection extends Error {

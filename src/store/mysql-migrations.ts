@@ -50,4 +50,41 @@ export async function emptyTables(session: MysqlSession, tables: readonly string
   return { keep: true, result: undefined }
 }
 
+/** Makes empty tables of the same form beside others, in the place of what was left there. */
+export async function makeBeside(session: MysqlSession, tables: readonly string[]): Promise<Ending<void>> {
+  await session.query(`DROP TABLE IF EXISTS ${tables.map(beside)}`)
+  for (const table of tables) await session.query(`CREATE TABLE ${beside(table)} LIKE ${table}`)
+  return { keep: true, result: undefined }
+}
+
+export async function dropBeside(session: MysqlSession, tables: readonly string[]): Promise<Ending<void>> {
+  await session.query(`DROP TABLE IF EXISTS ${tables.map(beside)}`)
+  return { keep: true, result: undefined }
+}
+
+/** Puts the tables beside in the place of the others, all at the same moment, as `emptyTables` does. */
+export async function swapBeside(session: MysqlSession, tables: readonly string[]): Promise<Ending<void>> {
+  const old: Name = (table) => `${table}_old`
+  const there = await session.query<unknown[]>(`SHOW TABLES LIKE '${beside(tables[0] as string)}'`)
+  // Otherwise it was done before, and only the answer was lost.
+  if (there.length > 0) {
+    await session.query(`DROP TABLE IF EXISTS ${tables.map(old)}`)
+    const moves = tables.map((table) => `${table} TO ${old(table)}, ${beside(table)} TO ${table}`)
+    await session.query(`RENAME TABLE ${moves}`)
+  }
+  await session.query(`DROP TABLE IF EXISTS ${tables.map(old)}`)
+  return { keep: true, result: undefined }
+}
+
+/**
+ * A statement on the tables beside instead. Literals hold nothing that a name could be taken for: texts that are not plain
+ * are hex digits, and plain ones stand between quotes, which are passed over.
+ */
+export function renameToBeside(tables: readonly string[]): (sql: string) => string {
+  const names = new RegExp(`'[^']*'|\\b(?:${tables.join('|')})\\b`, 'g')
+  return (sql) => sql.replace(names, (found) => (found.startsWith("'") ? found : beside(found)))
+}
+
+const beside: Name = (table) => `${table}_beside`
+
 type Name = (table: string) => string

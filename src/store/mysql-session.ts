@@ -18,6 +18,12 @@ const SETTINGS = [
   'lock_wait_timeout = 30',
 ]
 
+export type SessionOptions = {
+  statementMs: number
+  /** Puts other tables in the place of those that statements name. */
+  rename?: ((sql: string) => string) | undefined
+}
+
 /**
  * A connection while somebody holds it. The invariant: it goes back to the pool only in a state that is known, between
  * two transactions; after anything else it is closed, and the server rolls back.
@@ -25,11 +31,13 @@ const SETTINGS = [
 export class MysqlSession {
   readonly #connection: PoolConnection
   readonly #statementMs: number
+  readonly #rename: (sql: string) => string
   #broken: unknown
 
-  constructor(connection: PoolConnection, { statementMs }: { statementMs: number }) {
+  constructor(connection: PoolConnection, { statementMs, rename = (sql) => sql }: SessionOptions) {
     this.#connection = connection
     this.#statementMs = statementMs
+    this.#rename = rename
   }
 
   async prepare(): Promise<void> {
@@ -41,7 +49,7 @@ export class MysqlSession {
   /** Runs one statement. `parameters` are put in by the driver, escaped. */
   query<T = Written>(sql: string, parameters: readonly ColumnValue[] = []): Promise<T> {
     const values = parameters.length === 0 ? undefined : [...parameters]
-    return this.#run((done) => this.#connection.query({ sql, values, typeCast: exactDoubles }, done))
+    return this.#run((done) => this.#connection.query({ sql: this.#rename(sql), values, typeCast: exactDoubles }, done))
   }
 
   /**
@@ -51,7 +59,7 @@ export class MysqlSession {
   queryArrays<R extends readonly unknown[]>(sql: string, parameters: readonly ColumnValue[]): Promise<R[]> {
     // The driver would send a number as a double, which LIMIT does not take; of a text the server takes the number.
     const values = parameters.map((value) => (typeof value === 'number' ? String(value) : value))
-    return this.#run((done) => this.#connection.execute({ sql, values, rowsAsArray: true }, done))
+    return this.#run((done) => this.#connection.execute({ sql: this.#rename(sql), values, rowsAsArray: true }, done))
   }
 
   #run<T>(start: (done: (error: QueryError | null, result: unknown) => void) => void): Promise<T> {

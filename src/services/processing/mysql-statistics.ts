@@ -7,6 +7,7 @@ import type { MysqlSession } from '../../store/mysql-session.ts'
 import { addHours, type HourRange, readHours } from './counted-hours-tables.ts'
 import { isEmptyFold } from './fold.ts'
 import { History } from './history.ts'
+import { openBeside } from './mysql-beside.ts'
 import { addDays, lockEverybody, readScope } from './mysql-days.ts'
 import { addPlays } from './mysql-plays.ts'
 import { readPlayed } from './play-lists.ts'
@@ -16,6 +17,7 @@ import type {
   Fold,
   PlayedQuery,
   ScopeAt,
+  StatisticsBeside,
   StatisticsStore,
   Totals,
   TotalsQuery,
@@ -26,19 +28,21 @@ import { readCursors, STATISTICS_TABLES, type StatisticsDatabase, statisticsMigr
 export async function openMysqlStatistics(options: MysqlOptions): Promise<StatisticsStore> {
   const migrations = statisticsMigrations('mysql')
   const schema = { code: 'statistics_unavailable', migrations, table: 'statistics_migrations' } as const
-  return new MysqlStatistics(await openMysqlDatabase<StatisticsDatabase>(options, schema))
+  return new MysqlStatistics(options, await openMysqlDatabase<StatisticsDatabase>(options, schema))
 }
 
 /**
  * The statistics on a server, for any number of instances. Every fold changes everybody's totals, so that row is the
  * lock: whoever has it is the only one that folds, in every partition, and reads what the last one left.
  */
-class MysqlStatistics implements StatisticsStore {
+export class MysqlStatistics implements StatisticsStore {
+  readonly #options: MysqlOptions
   readonly #database: MysqlDatabase<StatisticsDatabase>
 
   readonly #history: History
 
-  constructor(database: MysqlDatabase<StatisticsDatabase>) {
+  constructor(options: MysqlOptions, database: MysqlDatabase<StatisticsDatabase>) {
+    this.#options = options
     this.#database = database
     this.#history = new History((query) => readScope(database, query))
   }
@@ -81,6 +85,10 @@ class MysqlStatistics implements StatisticsStore {
       hours: await readHours(db, range),
       cursors: (await readCursors(db)).cursors,
     }))
+  }
+
+  beside(): Promise<StatisticsBeside> {
+    return openBeside(this.#options, this.#database)
   }
 
   clear(): Promise<void> {

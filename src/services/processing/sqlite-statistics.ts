@@ -8,6 +8,7 @@ import type { ScopeReader } from './day-tables.ts'
 import { isEmptyFold } from './fold.ts'
 import { History } from './history.ts'
 import { readPlayed } from './play-lists.ts'
+import { openBeside } from './sqlite-beside.ts'
 import { prepareDays, prepareScopeReading } from './sqlite-days.ts'
 import { preparePlays } from './sqlite-plays.ts'
 import type {
@@ -16,6 +17,7 @@ import type {
   Fold,
   PlayedQuery,
   ScopeAt,
+  StatisticsBeside,
   StatisticsStore,
   Totals,
   TotalsQuery,
@@ -32,20 +34,27 @@ import {
 /** Opens the statistics' database `statistics.db` in the folder, and brings it to its newest form. */
 export async function openSqliteStatistics({ dir }: { dir: string }): Promise<StatisticsStore> {
   return guard('statistics_unavailable', async () => {
-    const file = join(dir, 'statistics.db')
+    const file = fileIn(dir)
     const reader = await openReader<StatisticsDatabase>(file, statisticsMigrations('sqlite'), 'statistics_migrations')
-    return new SqliteStatistics(file, reader)
+    return new SqliteStatistics(dir, reader)
   })
 }
 
+export function fileIn(dir: string): string {
+  return join(dir, 'statistics.db')
+}
+
 class SqliteStatistics implements StatisticsStore {
+  readonly #dir: string
   readonly #reader: Kysely<StatisticsDatabase>
   readonly #writer: DatabaseSync
   readonly #statements: ReturnType<typeof prepareStatements>
   readonly #scopes: DatabaseSync
   readonly #history: History
 
-  constructor(file: string, reader: Kysely<StatisticsDatabase>) {
+  constructor(dir: string, reader: Kysely<StatisticsDatabase>) {
+    const file = fileIn(dir)
+    this.#dir = dir
     this.#reader = reader
     this.#writer = openSqlite(file, { cacheMib: 8 })
     this.#statements = prepareStatements(this.#writer)
@@ -96,6 +105,12 @@ class SqliteStatistics implements StatisticsStore {
         hours: await readHours(db, range),
         cursors: (await readCursors(db)).cursors,
       })),
+    )
+  }
+
+  beside(): Promise<StatisticsBeside> {
+    return guard('statistics_unavailable', () =>
+      openBeside({ live: this.#reader, writer: this.#writer, dir: this.#dir }),
     )
   }
 

@@ -5,6 +5,7 @@ import { CATALOGUE, EVENT_TYPES, type RunifyEvent } from '../../events/catalogue
 import { anyEvent } from '../../events/event.arbitrary.ts'
 import { dayOf, formatDay, MS_PER_DAY } from '../../events/instant.ts'
 import { type Cursors, formatCursors, nextOf, type PartitionCursor } from '../../log/position.ts'
+import { besideContract } from './beside.contract.ts'
 import { type CountedHour, MS_PER_HOUR } from './counted-hours.ts'
 import { chosenEvents, recountDays, recountRecords } from './days.reference.ts'
 import { foldEvents } from './fold.ts'
@@ -31,6 +32,7 @@ export function statisticsStoreContract(adapter: StatisticsAdapter): void {
     describe('days and records', () => daysContract(adapter))
     describe('hours', () => hoursContract(adapter))
     describe('played', () => playedContract(adapter))
+    describe('statistics beside', () => besideContract(adapter))
     describe('several instances', () => instanceContract(adapter))
   })
 }

@@ -1,5 +1,6 @@
 import type { EpochMs } from '../../events/instant.ts'
 import type { Cursors, PartitionCursor } from '../../log/position.ts'
+import type { Comparison } from './comparison.ts'
 import type { HoursPart } from './counted-hours.ts'
 import type { HourRange } from './counted-hours-tables.ts'
 import type { DailyRow } from './days.ts'
@@ -41,6 +42,23 @@ export type Totals = { rollup: Rollup } & Coverage
 /** `more`: whether there are further days behind the last one. */
 export type DailyTotals = { days: DailyRow[]; more: boolean } & Coverage
 
+/** Until it is disposed of, which throws it away. Nobody else counts into it. */
+export type StatisticsBeside = AsyncDisposable & {
+  statistics: StatisticsStore
+
+  /**
+   * Compares with the live statistics as they are at one moment, while others go on counting into those. `countUpTo` must
+   * bring these exactly to the cursors of that moment.
+   */
+  compare(countUpTo: (cursors: Cursors) => Promise<void>): Promise<Comparison>
+
+  /**
+   * Puts these, with their cursors, in the place of the live ones, whole or not at all. Whoever counts goes on from there;
+   * a fold under way finds that the cursors have changed.
+   */
+  swapIn(): Promise<void>
+}
+
 /**
  * Processing's own tables: the rollups, and up to where events are in them. Throws `statistics_unavailable`
  * (retryable) when the database cannot be reached.
@@ -71,6 +89,9 @@ export interface StatisticsStore extends AsyncDisposable {
 
   /** How many events are counted of each hour in which they were received. */
   hours(range: HourRange): Promise<{ hours: HoursPart; cursors: PartitionCursor[] }>
+
+  /** Empty statistics beside these, in the same place, to be counted anew. What another has begun there is thrown away. */
+  beside(): Promise<StatisticsBeside>
 
   /** Forgets everything, whole or not at all, also while others fold: they count anew from the beginning. */
   clear(): Promise<void>

@@ -17,6 +17,7 @@ export type CursorRow = { topic: string; partition_id: number; next: number; upd
 
 /** What `clear` empties. */
 export const STATISTICS_TABLES = [...DAY_TABLES, ...PLAY_TABLES, 'counted_hours', 'counted_cursors'] as const
+export type StatisticsTable = (typeof STATISTICS_TABLES)[number]
 
 /** Everybody's scope is no bytes, which no user's 16 are. */
 export function scopeOf(userId: string | undefined): Uint8Array {
