@@ -150,8 +150,17 @@ export function readConfig(environment: Record<string, string | undefined> = pro
 
 /** Where commands find Storage, and the key that they show there, if the command line does not say. */
 export function readStorageAccess(environment: Record<string, string | undefined> = process.env) {
-  const { RUNIFY_STORAGE_URL: url, RUNIFY_STORAGE_KEY: key } = environment
-  return { url: url || `http://127.0.0.1:${environment.STORAGE_PORT || STANDARD_PORTS.storage}`, key: key || undefined }
+  return readServiceAccess('storage', environment)
+}
+
+/** The same for any service. The key is of scope `read`. */
+export function readServiceAccess(
+  service: ServiceName,
+  environment: Record<string, string | undefined> = process.env,
+): { url: string; key: string | undefined } {
+  const port = environment[PORT_VARIABLES[service]] || STANDARD_PORTS[service]
+  const url = environment[URL_VARIABLES[service]] || `http://127.0.0.1:${port}`
+  return { url, key: environment.RUNIFY_STORAGE_KEY || undefined }
 }
 
 /** The services that the command line names; none or `all` means every one. */

@@ -17,6 +17,7 @@ const PROMISED: Record<ServiceName, readonly string[]> = {
     'GET /stats',
     'GET /running',
     'GET /music',
+    'GET /audit',
     'GET /dead-letters',
     'POST /dead-letters/redrive',
     'GET /tail',

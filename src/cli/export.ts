@@ -2,10 +2,9 @@ import { open, rename, rm } from 'node:fs/promises'
 import { pipeline } from 'node:stream/promises'
 import { readStorageAccess } from '../config.ts'
 import { CATALOGUE, EVENT_TYPES, type EventType } from '../events/catalogue.ts'
-import { formatInstant, parseInstant } from '../events/instant.ts'
 import { type Command, CommandError, oneOf, parseOptions, type Terminal, UsageError } from './command.ts'
 import { Progress } from './progress.ts'
-import { askService, pathAt, readAddress, readKey, readUser, reasonOf } from './service-options.ts'
+import { askService, instantOption, pathAt, readAddress, readKey, readUser, reasonOf } from './service-options.ts'
 
 const HELP = `runify export: writes what Storage holds to a file
 
@@ -148,11 +147,5 @@ async function readOptions(args: string[]) {
 }
 
 function readTime(option: string, text: string | undefined): string | undefined {
-  if (text === undefined) return undefined
-  const instant = parseInstant(text)
-  if (instant === undefined) {
-    const form = 'an RFC 3339 date-time with a zone, like 2024-05-01T06:30:00Z'
-    throw new UsageError(`${option} must be ${form}, not ${JSON.stringify(text)}`)
-  }
-  return formatInstant(instant)
+  return text === undefined ? undefined : instantOption(option, text)
 }

@@ -1,6 +1,8 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs'
+import { AUDIT } from './audit.ts'
 import { type Command, CommandError, type Terminal, UsageError } from './command.ts'
+import { DEAD_LETTERS } from './dead-letters.ts'
 import { EXPORT } from './export.ts'
 import { FORGET } from './forget.ts'
 import { GENERATE } from './generate.ts'
@@ -12,21 +14,23 @@ const COMMANDS: Record<string, Command> = {
   generate: GENERATE,
   export: EXPORT,
   forget: FORGET,
+  'dead-letters': DEAD_LETTERS,
+  audit: AUDIT,
   rebuild: REBUILD,
 }
 
-const HELP = `runify: send events to Runify, make some up, take out what is stored, rebuild it
+const HELP = `runify: send events to Runify, make some up, take out what is stored, check it, rebuild it
 
 usage: runify COMMAND [OPTIONS]
 
 ${Object.entries(COMMANDS)
-  .map(([name, { summary }]) => `  ${name.padEnd(10)} ${summary}`)
+  .map(([name, { summary }]) => `  ${name.padEnd(12)} ${summary}`)
   .join('\n')}
 
   runify COMMAND --help   all about a command
   runify --version        the version
 
-Exit codes: 0 all is well · 1 done, but some events were rejected · 2 a wrong command line, or it could not be done
+Exit codes: 0 all is well · 1 done, but not all was good · 2 a wrong command line, or it could not be done
 `
 
 /** A reader that has enough (`… | head`) closes the pipe: that is no error. */

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { checkField } from '../events/field.ts'
+import { formatInstant, parseInstant } from '../events/instant.ts'
 import { CommandError, UsageError } from './command.ts'
 
 /** What commands have in common that talk to a service: where it is, and the key that they show. */
@@ -19,6 +20,14 @@ export function readUser(text: string): string {
   const user = checkField({ kind: 'uuid', description: '' }, text)
   if (typeof user !== 'string') throw new UsageError(`--user must be a UUID, not ${JSON.stringify(text)}`)
   return user
+}
+
+/** Reads an option that is a time, and gives it in the form that services write. */
+export function instantOption(option: string, text: string): string {
+  const instant = parseInstant(text)
+  if (instant !== undefined) return formatInstant(instant)
+  const form = 'an RFC 3339 date-time with a zone, like 2024-05-01T06:30:00Z'
+  throw new UsageError(`${option} must be ${form}, not ${JSON.stringify(text)}`)
 }
 
 /** The address of a path of the service at `base`. */

@@ -5,11 +5,12 @@ import type { EpochMs } from '../../events/instant.ts'
 import { DEAD_LETTER_TOPIC, positionText } from '../../log/dead-letter.ts'
 import type { EventLog, LogRecord, PartitionRange } from '../../log/event-log.ts'
 import { nextOf, type PartitionCursor } from '../../log/position.ts'
+import { decodeTombstone, FORGOTTEN_TOPIC } from '../../log/tombstone.ts'
 import type { StoredEvent } from '../../store/event-store.ts'
 import { type AuditedStore, type AuditRange, type Counted, type CountedReader, MS_PER_HOUR } from './audit-sources.ts'
 import { AuditTally } from './audit-tally.ts'
 import { StoredRows } from './stored-rows.ts'
-import { readOrSkip, readStretch } from './topic-follower.ts'
+import { readOrSkip, readStretch, TopicFollower } from './topic-follower.ts'
 
 export type AuditDeps = {
   log: EventLog
@@ -43,6 +44,8 @@ const MARGIN_MS = 5 * 60_000
 /** Records that are looked up one by one before they are judged, and how many of these at the same time. */
 const UNMATCHED_MAX = 1000
 const LOOK_UPS_AT_ONCE = 8
+/** Users who were forgotten, as many as are kept in memory: about 20 MB. */
+const FORGOTTEN_MAX = 100_000
 /** When more than this is unexplained or out of place, there is no use in going on. */
 const ODD_MAX = 10_000
 
@@ -61,12 +64,17 @@ export class Audit {
   /** Records that neither a row nor a repeat explains, by position. */
   readonly #unexplained = new Map<string, Unmatched>()
   readonly #missingIds = new Set<string>()
+  /** Until when what was received of a user is forgotten. */
+  readonly #forgottenAt = new Map<string, EpochMs>()
+  readonly #tombstones: TopicFollower
 
   private constructor(deps: AuditDeps, range: AuditRange, signal: AbortSignal) {
     this.#deps = deps
     this.#signal = signal
     this.#tally = new AuditTally(range)
     this.#result = { tally: this.#tally, complete: true, stored: [], counted: { hours: [], cursors: [] } }
+    const visit = (_partition: number, { value }: LogRecord) => this.#forget(value)
+    this.#tombstones = new TopicFollower({ log: deps.log, topic: FORGOTTEN_TOPIC, visit })
   }
 
   /** `from` and `to` are whole hours. Throws what log, store and statistics throw, and the signal's reason. */
@@ -82,6 +90,7 @@ export class Audit {
     // In this order: what is counted is then stored, and what is stored is in the log.
     result.counted = await counted(this.#tally.range)
     result.stored = (await store.changes({ after: [], limit: 1 })).stored
+    await this.#tombstones.catchUp()
     for (const type of EVENT_TYPES) await this.#compareTopic(type)
     await this.#lookUp()
     await this.#explain()
@@ -161,6 +170,7 @@ export class Audit {
     if (row !== undefined) this.#doubled(row, 'the log has another record at its place')
     if (!ours) return
     if (!stored) this.#tally.hour(type, time).pending++
+    else if (event !== undefined && this.#isForgotten(event)) this.#tally.hour(type, time).forgotten++
     else this.#unmatched.push({ type, partition, record, event, time })
   }
 
@@ -213,7 +223,7 @@ export class Audit {
     if (this.#unexplained.size >= ODD_MAX) this.#result.complete = false
   }
 
-  /** What is neither stored nor a dead letter is missing. */
+  /** What is neither stored, nor a dead letter, nor forgotten is missing. */
   async #explain(): Promise<void> {
     const { log } = this.#deps
     if (this.#unexplained.size === 0) return
@@ -232,7 +242,26 @@ export class Audit {
         if (dead.event !== undefined) this.#tally.hour(dead.type, dead.time).deadLetters++
       })
     }
-    for (const unmatched of this.#unexplained.values()) this.#missing(unmatched)
+    // Somebody may have been forgotten in the meantime.
+    await this.#tombstones.catchUp()
+    for (const unmatched of this.#unexplained.values()) {
+      const { type, event, time } = unmatched
+      if (event !== undefined && this.#isForgotten(event)) this.#tally.hour(type, time).forgotten++
+      else this.#missing(unmatched)
+    }
+  }
+
+  #forget(value: Uint8Array): void {
+    const tombstone = decodeTombstone(value)
+    if (tombstone === undefined) return
+    const { user_id, forgotten_at } = tombstone
+    this.#forgottenAt.set(user_id, Math.max(forgotten_at, this.#forgottenAt.get(user_id) ?? forgotten_at))
+    // What is said of the others would be wrong.
+    if (this.#forgottenAt.size > FORGOTTEN_MAX) this.#result.complete = false
+  }
+
+  #isForgotten({ fields: { user_id }, date_created }: RunifyEvent): boolean {
+    return date_created <= (this.#forgottenAt.get(user_id) ?? Number.NEGATIVE_INFINITY)
   }
 
   #missing({ type, partition, record: { offset }, event, time }: Unmatched): void {

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { describe, test } from 'node:test'
 import { CATALOGUE, type EventType, type RunifyEvent } from '../../events/catalogue.ts'
 import { encodeDeadLetter } from '../../log/dead-letter.ts'
+import { encodeTombstone } from '../../log/tombstone.ts'
 import { columnsOf, type StoredEvent } from '../../store/columns.ts'
 import { newPlay, newRun } from '../../store/event-store.probe.ts'
 import { redrive } from './analyzer.fixture.ts'
@@ -133,6 +134,27 @@ export function auditContract(name: string, open: () => Promise<Flow>, { live = 
       assert.equal(totalOf(answer, 'missing'), 340)
       const named = answer.differences.missing.map(({ trace_id }) => trace_id)
       assert.deepEqual([named.length, new Set(named).size], [100, 100])
+    })
+
+    test('takes what was received of a user who was forgotten for forgotten, and what came later for stored', async () => {
+      await using flow = await open()
+      const { user_id } = newRun().fields
+      const ofUser = (count: number) => [
+        ...runs(count).map((event) => ({ ...event, fields: { ...event.fields, user_id } }) as RunifyEvent),
+        ...plays(count),
+      ]
+      await append(flow.log, ofUser(30))
+      await flow.settle()
+      const forgotten_at = Date.now()
+      await flow.log.append([encodeTombstone({ request_id: randomUUID(), user_id, forgotten_at })])
+      await flow.settle({ counted: false })
+      await append(
+        flow.log,
+        ofUser(5).map((event) => ({ ...event, date_created: forgotten_at + 1 }) as RunifyEvent),
+      )
+      await flow.settle({ counted: false })
+      const answer = await audit(flow.address)
+      assert.deepEqual([totalOf(answer, 'forgotten'), totalOf(answer, 'stored'), answer.differences], [30, 40, NOTHING])
     })
 
     test('takes a dead letter that was redriven for stored when it is', async () => {

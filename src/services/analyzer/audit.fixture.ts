@@ -9,6 +9,7 @@ import { encodeEvent } from '../../events/codec.ts'
 import { formatInstant } from '../../events/instant.ts'
 import type { EventLog } from '../../log/event-log.ts'
 import { nextOf } from '../../log/position.ts'
+import { FORGOTTEN_TOPIC } from '../../log/tombstone.ts'
 import type { EventStore } from '../../store/event-store.ts'
 import { openSqliteStore } from '../../store/sqlite-store.ts'
 import { createTelemetry } from '../../telemetry.ts'
@@ -124,7 +125,7 @@ async function storeAll(log: EventLog, store: EventStore): Promise<void> {
 
 async function untilStored(log: EventLog, store: EventStore): Promise<void> {
   const deadline = AbortSignal.timeout(30_000)
-  for (const topic of TOPICS) {
+  for (const topic of [...TOPICS, FORGOTTEN_TOPIC]) {
     for (const { partition, next } of await log.partitions(topic)) {
       while (nextOf(await store.cursors(), { topic, partition }) < next) {
         deadline.throwIfAborted()

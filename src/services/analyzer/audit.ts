@@ -8,6 +8,8 @@ import type { Parameters } from '../../http/parameter.ts'
 import { HttpProblem } from '../../http/problem.ts'
 import type { HttpServer } from '../../http/server.ts'
 import type { EventLog } from '../../log/event-log.ts'
+import { nextOf } from '../../log/position.ts'
+import { FORGOTTEN_TOPIC } from '../../log/tombstone.ts'
 import { Audit, type AuditResult } from './audit-run.ts'
 import {
   type AuditedStore,
@@ -106,7 +108,11 @@ function toWire({ from, to }: AuditRange, { tally, complete, stored, counted }: 
   const countedOf = new Map(counted.hours.map((hour) => [`${hour.type} ${hour.hour}`, hour]))
   // An hour of which only the statistics know something.
   for (const { type, hour } of countedOf.values()) tally.hour(type, hour)
-  const hours = tally.hours().map((hour) => hourToWire(hour, countedOf.get(`${hour.type} ${hour.hour}`)))
+  // Erased from the store, and not from the statistics yet.
+  const erasing = stored.some(
+    (cursor) => cursor.topic === FORGOTTEN_TOPIC && nextOf(counted.cursors, cursor) < cursor.next,
+  )
+  const hours = tally.hours().map((hour) => hourToWire(hour, countedOf.get(`${hour.type} ${hour.hour}`), erasing))
   return {
     from: formatInstant(from),
     to: formatInstant(to),
@@ -119,12 +125,13 @@ function toWire({ from, to }: AuditRange, { tally, complete, stored, counted }: 
   }
 }
 
-function hourToWire(hour: HourTally, counted: CountedHour | undefined) {
+function hourToWire(hour: HourTally, counted: CountedHour | undefined, erasing: boolean) {
   const { type, inLog, repeats, pending, deadLetters, forgotten, undecodable, stored, missing, doubled, changed } = hour
   const expected = hour.countable
   const events = counted?.events ?? 0
-  const rightlyCounted = events === expected.events && (counted?.fingerprint ?? 0) === expected.fingerprint
-  const differs = missing + doubled + changed > 0 || !rightlyCounted
+  const sameCount = events === expected.events && (counted?.fingerprint ?? 0) === expected.fingerprint
+  const rightlyCounted = sameCount || (erasing && forgotten > 0 ? null : false)
+  const differs = missing + doubled + changed > 0 || rightlyCounted === false
   return {
     type,
     hour: formatInstant(hour.hour),
@@ -142,7 +149,7 @@ function hourToWire(hour: HourTally, counted: CountedHour | undefined) {
     missing,
     doubled,
     changed,
-    equal: differs ? false : hour.removed ? null : true,
+    equal: differs ? false : hour.removed || rightlyCounted === null ? null : true,
   }
 }
 
@@ -181,8 +188,10 @@ const HOUR = {
   counted: { ...COUNT, description: 'What Processing has counted' },
   not_counted_yet: { ...COUNT, description: 'Rows behind what Processing has counted' },
   rightly_counted: {
-    type: 'boolean',
-    description: 'Whether just the rows that should be are counted, by their number and a sum of their ids',
+    type: ['boolean', 'null'],
+    description:
+      'Whether just the rows that should be are counted, by their number and a sum of their ids; null while the statistics ' +
+      'have still to forget somebody',
   },
   pending: { ...COUNT, description: 'Records behind what Storage has read' },
   dead_letters: { ...COUNT, description: 'Events that Storage could not take' },
@@ -193,7 +202,8 @@ const HOUR = {
   changed: { ...COUNT, description: 'Rows with another content than their record' },
   equal: {
     type: ['boolean', 'null'],
-    description: 'Whether nothing differs; null where retention has removed the log of this hour, or a part of it',
+    description:
+      'Whether nothing differs; null where it cannot be told: retention has removed some of the log of this hour',
   },
 }
 const DIFFERENCE = {
