@@ -53,13 +53,29 @@ export function followLinks(): void {
       return
     const link = (event.target as Element).closest('a')
     if (link === null || link.target !== '' || link.origin !== location.origin || link.hasAttribute('download')) return
+    // Within the view: the browser does it.
+    if (link.hash !== '') return
     if (parse(link.pathname).view === 'none') return
     event.preventDefault()
     if (link.href !== location.href) goTo(link.pathname + link.search)
     scrollTo(0, 0)
-    // Whoever does not see the page hears where it is now.
-    queueMicrotask(() => document.querySelector<HTMLElement>('h1')?.focus())
+    focusNextHeading()
   })
+}
+
+const VIEW_MS_MAX = 3000
+
+/** Whoever does not see the page hears where it is now. A view may have to be loaded first. */
+function focusNextHeading(): void {
+  const heading = () => document.querySelector<HTMLElement>('h1')
+  const old = heading()
+  const end = performance.now() + VIEW_MS_MAX
+  const look = () => {
+    const shown = heading()
+    if (shown !== null && shown !== old) shown.focus()
+    else if (performance.now() < end) requestAnimationFrame(look)
+  }
+  requestAnimationFrame(look)
 }
 
 function read(): Route {
