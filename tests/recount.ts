@@ -15,6 +15,28 @@ export function recount({ runs, songs }: { runs: readonly Json[]; songs: readonl
   }
 }
 
+/** What `GET /stats/daily` must say, likewise: days by the clocks of a zone, as `Intl` has them. */
+export function recountDays({ runs, songs }: { runs: readonly Json[]; songs: readonly Json[] }, timeZone: string) {
+  const format = new Intl.DateTimeFormat('en-CA', { timeZone, dateStyle: 'short' })
+  const dayOf = ({ timestamp }: Json) => {
+    const begin = new Date(timestamp as string)
+    begin.setUTCMinutes(begin.getUTCMinutes() - (begin.getUTCMinutes() % 15), 0, 0)
+    return format.format(begin)
+  }
+  const [runsOf, songsOf] = [Map.groupBy(runs, dayOf), Map.groupBy(songs, dayOf)]
+  return [...new Set([...runsOf.keys(), ...songsOf.keys()])].sort().map((day) => {
+    const [itsRuns, itsSongs] = [runsOf.get(day) ?? [], songsOf.get(day) ?? []]
+    return {
+      day,
+      num_running_stats: itsRuns.length,
+      total_distance: exactSum(numbers(itsRuns, 'distance')),
+      total_run_duration: exactSum(numbers(itsRuns, 'duration')),
+      num_music_info: itsSongs.length,
+      total_song_duration: exactSum(numbers(itsSongs, 'song_duration')),
+    }
+  })
+}
+
 /** The part of Processing's answer that a recount can give. */
 export function statisticsOf(answer: Json): Json {
   return Object.fromEntries(Object.keys(recount({ runs: [], songs: [] })).map((name) => [name, answer[name]]))

@@ -4,8 +4,8 @@ import { createInterface } from 'node:readline'
 import { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { asStored, type Kind, makeEvent, toNdjson } from './events.ts'
-import { type Answer, getJson, type Json, post, type Runify, settled } from './harness.ts'
-import { recount, statisticsOf } from './recount.ts'
+import { type Answer, getJson, getList, type Json, post, type Runify, settled } from './harness.ts'
+import { recount, recountDays, statisticsOf } from './recount.ts'
 
 type Form = 'one' | 'array' | 'lines'
 type SentRequest = { kind: Kind; form: Form; events: Json[] }
@@ -134,7 +134,12 @@ export async function checkExactlyOnce(
   const statistics = await getJson(`${addresses.processing}/stats`)
   assert.equal(statistics.behind, 0)
   assert.deepEqual(statisticsOf(statistics), recount(stored))
+  const days = await getList(`${addresses.processing}/stats/daily?limit=10000&time_zone=${ZONE}`)
+  assert.deepEqual(days, recountDays(stored, ZONE))
 }
+
+/** Its days begin in the midst of an hour of UTC. */
+const ZONE = 'Asia/Kathmandu'
 
 /** Both types by turns, of some users, in requests of all forms and many sizes. */
 function makeRequests(count: number, users: number): SentRequest[] {

@@ -9,7 +9,7 @@ import { isFailure } from '../../errors.ts'
 import { CATALOGUE, type RunifyEvent, TOPICS } from '../../events/catalogue.ts'
 import { encodeEvent } from '../../events/codec.ts'
 import { anyEvent } from '../../events/event.arbitrary.ts'
-import { formatInstant, MS_PER_DAY } from '../../events/instant.ts'
+import { MS_PER_DAY } from '../../events/instant.ts'
 import { EmbeddedLog } from '../../log/embedded-log.ts'
 import { type Cursors, formatCursors, nextOf } from '../../log/position.ts'
 import type { EventStore, StoredEvent } from '../../store/event-store.ts'
@@ -17,12 +17,14 @@ import { openSqliteStore } from '../../store/sqlite-store.ts'
 import { createTelemetry } from '../../telemetry.ts'
 import { StorageConsumer } from '../storage/consumer.ts'
 import { Counter } from './counter.ts'
+import { chosenEvents, recountDays, recountRecords } from './days.reference.ts'
 import { sumByBigInt } from './exact-sum.reference.ts'
 import { foldEvents } from './fold.ts'
 import { createProcessing } from './processing.ts'
 import { toStatistics } from './rollup.ts'
 import { openSqliteStatistics } from './sqlite-statistics.ts'
 import type { StatisticsStore } from './statistics-store.ts'
+import { anyTurningInstant, anyZone } from './zones.arbitrary.ts'
 
 const telemetry = createTelemetry('processing', 'silent')
 const WAIT = { interval: 2, timeout: 20_000 }
@@ -35,7 +37,8 @@ const DAYS = [-719_528, -2, -1, 0, 1, 2, 19_782, 19_783, 2_932_896]
 const anyInstantOfDays = fc
   .tuple(fc.constantFrom(...DAYS), fc.oneof(fc.constantFrom(0, MS_PER_DAY - 1), fc.nat(MS_PER_DAY - 1)))
   .map(([day, ms]) => day * MS_PER_DAY + ms)
-const fixed = { user_id: fc.constantFrom(...USERS), timestamp: anyInstantOfDays }
+const anyWhen = fc.oneof(anyInstantOfDays, anyTurningInstant)
+const fixed = { user_id: fc.constantFrom(...USERS), timestamp: anyWhen }
 const anyText = fc.constantFrom('only my railgun', '𝄞', 'a')
 const anyOfUs: fc.Arbitrary<RunifyEvent> = fc.oneof(
   anyEvent('running_stats', fixed),
@@ -54,7 +57,12 @@ const anySteps = fc.array(
 )
 
 const anyRange = fc.record(
-  { user_id: fc.constantFrom(...USERS), from: fc.constantFrom(...DAYS), to: fc.constantFrom(...DAYS) },
+  {
+    user_id: fc.constantFrom(...USERS),
+    from: fc.constantFrom(...DAYS),
+    to: fc.constantFrom(...DAYS),
+    time_zone: anyZone,
+  },
   { requiredKeys: [] },
 )
 type Range = Parameters<StatisticsStore['totals']>[0]
@@ -393,22 +401,28 @@ async function countedByMetric(): Promise<number> {
 
 /** Compares the statistics with a scan of the store, up to where they say that they go: every bit must be the same. */
 async function assertRecount(statistics: StatisticsStore, store: EventStore, range: Range): Promise<void> {
+  const { from: _, to: __, ...scope } = range
   const { rollup, cursors } = await statistics.totals(range)
+  const { days, ...covered } = await statistics.daily({ ...range, limit: 10_000 })
+  const { records, cursors: recorded } = await statistics.records(scope)
   // What lies below a cursor never changes, so it does not matter that the store may have moved on.
   const { changes } = await store.changes({ after: [], limit: EVERYTHING })
-  assert.deepEqual(toStatistics(rollup), recount(changes, cursors, range), `statistics of ${JSON.stringify(range)}`)
+  const what = JSON.stringify(range)
+  assert.deepEqual(toStatistics(rollup), recount(below(changes, cursors), range), `statistics of ${what}`)
+  assert.deepEqual(days, recountDays(below(changes, covered.cursors), range), `days of ${what}`)
+  assert.deepEqual(records, recountRecords(below(changes, recorded), scope), `records of ${what}`)
 }
 
-function recount(changes: readonly StoredEvent[], cursors: Cursors, { user_id, from, to }: Range) {
-  const dayText = (day: number) => formatInstant(day * MS_PER_DAY).slice(0, 10)
-  const events = changes
+function below(changes: readonly StoredEvent[], cursors: Cursors): RunifyEvent[] {
+  return changes
     .filter(
       ({ partition, offset, event }) => offset < nextOf(cursors, { topic: CATALOGUE[event.type].topic, partition }),
     )
     .map(({ event }) => event)
-    .filter(({ fields }) => user_id === undefined || fields.user_id === user_id)
-    .filter(({ fields }) => from === undefined || formatInstant(fields.timestamp).slice(0, 10) >= dayText(from))
-    .filter(({ fields }) => to === undefined || formatInstant(fields.timestamp).slice(0, 10) <= dayText(to))
+}
+
+function recount(all: readonly RunifyEvent[], range: Range) {
+  const events = chosenEvents(all, range)
   const runs = events.flatMap((event) => (event.type === 'running_stats' ? [event.fields] : []))
   const plays = events.flatMap((event) => (event.type === 'music_info' ? [event.fields] : []))
   const runDuration = sumByBigInt(runs.map(({ duration }) => duration))
