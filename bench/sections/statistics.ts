@@ -1,8 +1,13 @@
+import { randomUUID } from 'node:crypto'
 import { startBareAnswer } from '../limits/bare-process.ts'
 import { eventBodies } from '../load/event-bodies.ts'
-import { gets, getText, type Loop } from '../load/http-load.ts'
-import type { Row } from '../report/results.ts'
+import { closedLoop, gets, getText, type Loop, sendAll, timesOf } from '../load/http-load.ts'
+import { longHistory } from '../load/long-history.ts'
+import { caughtUp } from '../progress.ts'
+import { quantile } from '../quantile.ts'
+import { atMost, type Row } from '../report/results.ts'
 import type { Section } from '../section.ts'
+import type { Addresses } from '../site/site.ts'
 import { askInTurns, READERS } from './answers.ts'
 
 /** As Processing asks for them where nothing else is set: 1,000 changes embedded, 5,000 on MySQL. */
@@ -14,11 +19,13 @@ export const STATISTICS: Section = {
     embedded:
       'All events are stored; Processing is started and counts them. The limit is reading the same changes by node:sqlite ' +
       'alone, 1,000 at a time. Then GET /stats of everybody and of one user by eight readers; the limit is a bare ' +
-      'node:http server that sends the same bytes.',
+      'node:http server that sends the same bytes. Then all days, in Europe/Berlin, and the records of a user with 100,000 ' +
+      'runs in 20 years (no more than there are events), by one reader and by eight.',
     servers:
       'All events are stored; Processing is started and counts them, by Storage’s GET /changes. The limit is reading the ' +
       'same changes by mysql2 alone, 5,000 at a time. Then GET /stats of everybody and of one user by eight readers; the ' +
-      'limit is a bare node:http server that sends the same bytes.',
+      'limit is a bare node:http server that sends the same bytes. Then all days, in Europe/Berlin, and the records of a ' +
+      'user with 100,000 runs in 20 years (no more than there are events), by one reader and by eight.',
   },
   async measure({ site, filling, options }) {
     const counted = await filling.counted()
@@ -31,16 +38,51 @@ export const STATISTICS: Section = {
     return [
       { name: 'reading the changes alone', value: read, unit: 'events/s' },
       { name: 'changes counted', value: counted, unit: 'events/s', ratio: counted / read },
-      ...(await askingRows('GET /stats', `${addresses.processing}/stats`, loop)),
-      ...(await askingRows('GET /stats of a user', `${addresses.processing}/stats?user_id=${user_id}`, loop)),
+      ...(await askingRows('GET /stats', `${addresses.processing}/stats`, { loop, p99Max: TOTALS_MS_MAX })),
+      ...(await askingRows('GET /stats of a user', `${addresses.processing}/stats?user_id=${user_id}`, { loop })),
+      ...(await historyRows(addresses, { runs: Math.min(HISTORY_RUNS, options.events), loop })),
     ]
   },
 }
 
-async function askingRows(name: string, url: string, loop: Loop): Promise<Row[]> {
+const HISTORY_RUNS = 100_000
+const TOTALS_MS_MAX = 5
+const HISTORY_MS_MAX = 10
+/** So many answers have a p99. */
+const ASKED = 200
+
+/** One user's whole history. The first answer after a change is made anew, and the others are that one again. */
+async function historyRows(addresses: Addresses, { runs, loop }: { runs: number; loop: Loop }): Promise<Row[]> {
+  const user_id = randomUUID()
+  await sendAll(addresses.receiver, 'application/x-ndjson', longHistory(user_id, runs))
+  await caughtUp(addresses)
+  const rows: Row[] = []
+  for (const [name, path] of [
+    ['all days of 20 years', `/stats/daily?user_id=${user_id}&limit=10000&time_zone=Europe/Berlin`],
+    ['all records of 20 years', `/stats/records?user_id=${user_id}&time_zone=Europe/Berlin`],
+  ] as const) {
+    const [first = 0, ...others] = await timesOf(`${addresses.processing}${path}`, ASKED)
+    rows.push(
+      { name: `${name}, the first answer`, value: first, unit: 'ms' },
+      { name: `${name}, p99`, value: quantile(others, 0.99), unit: 'ms', target: atMost(HISTORY_MS_MAX) },
+    )
+    const { rate } = await closedLoop(addresses.processing, gets([path]), loop)
+    rows.push({ name: `${name}, ${loop.connections} readers`, value: rate, unit: 'requests/s' })
+  }
+  return rows
+}
+
+async function askingRows(
+  name: string,
+  url: string,
+  { loop, p99Max }: { loop: Loop; p99Max?: number },
+): Promise<Row[]> {
   const { origin, pathname, search } = new URL(url)
   await using bare = await startBareAnswer(await getText(url))
   const requests = gets([`${pathname}${search}`])
   const { rows, p99 } = await askInTurns({ name, address: origin, requests }, bare, loop)
-  return [...rows, { name: `${name}, p99`, value: p99, unit: 'ms' }]
+  return [
+    ...rows,
+    { name: `${name}, p99`, value: p99, unit: 'ms', ...(p99Max !== undefined && { target: atMost(p99Max) }) },
+  ]
 }
