@@ -57,6 +57,26 @@ export function auditContract(name: string, open: () => Promise<Flow>, { live = 
       })
     }
 
+    test('finds nothing wrong while events keep coming, and while they are stored and counted', async () => {
+      await using flow = await open()
+      const work = async () => {
+        for (let n = 0; n < 6; n++) {
+          await append(flow.log, [...runs(20), ...plays(20)])
+          await flow.settle({ counted: n % 2 === 0 })
+        }
+      }
+      await append(flow.log, runs(500))
+      for (let n = 0; n < 4; n++) {
+        const [{ equal, complete, differences }] = await Promise.all([audit(flow.address), work()])
+        assert.deepEqual([equal, complete, differences], [true, true, NOTHING])
+      }
+      await flow.settle()
+      const answer = await audit(flow.address)
+      const [accepted, stored, counted] = ['accepted', 'stored', 'counted'].map((name) => totalOf(answer, name))
+      assert.ok(accepted !== undefined && accepted > 0)
+      assert.deepEqual([stored, counted, answer.equal], [accepted, accepted, true])
+    })
+
     test('names a row that was deleted', async () => {
       await using flow = await open()
       const { deleted, changed: _ } = await fill(flow)
