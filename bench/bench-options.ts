@@ -45,6 +45,7 @@ sections, all of them where none is named:
   most-played   how fast plays are counted, and the most played songs and artists
   memory        the largest memory of every process in this run, with all events going through
 
+On servers, RUNIFY_KAFKA_PARTITIONS is how many partitions each topic has (3).
 Everything takes about 10 minutes embedded, and about 10 on servers; ten million events take about an hour.
 The results of a section replace its earlier ones in bench/results.json; bench/RESULTS.md and the charts are written anew.
 

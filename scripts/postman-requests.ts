@@ -351,6 +351,12 @@ const ANALYZER: RequestPlan[] = [
     problem: { code: 'invalid_parameter', pointer: '/to' },
   },
   {
+    operation: 'GET /events/{trace_id}',
+    how: 'that there is not',
+    parameters: { trace_id: NO_EVENT },
+    problem: { code: 'not_found' },
+  },
+  {
     operation: 'GET /tail',
     how: 'of one event, as lines',
     about: 'Without `limit` it would go on for ever.',

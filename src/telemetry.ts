@@ -150,6 +150,18 @@ function describeEvents(log: Logger, registry: Registry) {
     labelNames: ['type'],
     registers,
   })
+  const lagRecords = new Gauge({
+    name: 'runify_group_lag_records',
+    help: 'Records of the log that a group has not read',
+    labelNames: ['group', 'topic'],
+    registers,
+  })
+  const lagSeconds = new Gauge({
+    name: 'runify_group_lag_seconds',
+    help: 'Age of the oldest record that a group has not read',
+    labelNames: ['group', 'topic'],
+    registers,
+  })
   const tails = new Gauge({
     name: 'runify_tails',
     help: 'Clients that follow the log',
@@ -239,6 +251,10 @@ function describeEvents(log: Logger, registry: Registry) {
     serviceTurned: (watched: string, verdict: { kind: string }) => {
       if (verdict.kind === 'healthy') log.info({ watched }, 'a service is healthy')
       else log.warn({ watched, ...verdict }, 'a service is not healthy')
+    },
+    groupLag: (topic: string, at: { group: string; lag: number; lag_seconds: number }) => {
+      lagRecords.set({ group: at.group, topic }, at.lag)
+      lagSeconds.set({ group: at.group, topic }, at.lag_seconds)
     },
     tailing: (count: number) => tails.set(count),
     tailed: ({ events = 0, missed = 0 }: { events?: number; missed?: number }) => {

@@ -8,25 +8,36 @@ import { askInTurns, READERS } from './answers.ts'
 const INDEXES = 1000
 const ASKED = 100
 
-/** The event with index n: at the beginning, in the middle, at the end, and any by many readers. */
+const COLD_MS_MAX = 40
+const WARM_MS_MAX = 10
+
+/** The event with index n: at random before and after many were asked for, the first, the middle and the last. */
 export const EVENT_N: Section = {
   about: {
     embedded:
-      'GET /running?index=n of the Analyzer: the first, the middle and the last event, 100 times each, one request at a ' +
-      'time; then random ones by eight readers. The limit is a bare node:http server that sends the same bytes.',
+      'GET /running?index=n of the Analyzer: 100 different events at random just after it was started, one request at a time ' +
+      '(cold); the first, the middle and the last event, 100 times each; random ones by eight readers; then 100 at random, one ' +
+      'request at a time again (warm). The limit is a bare node:http server that sends the same bytes.',
     servers:
-      'GET /running?index=n of the Analyzer, which finds the event in Kafka by its time and keeps no index: the first, the ' +
-      'middle and the last event, 100 times each, one request at a time; then random ones by eight readers. The limit is a ' +
-      'bare node:http server that sends the same bytes.',
+      'GET /running?index=n of the Analyzer, which finds the event in Kafka by its time and keeps no index: 100 different events ' +
+      'at random just after it was started, one request at a time (cold); the first, the middle and the last event, 100 times ' +
+      'each; random ones by eight readers; then 100 at random, one request at a time again (warm). The limit is a bare ' +
+      'node:http server that sends the same bytes.',
   },
   async measure({ site, filling, options }) {
     await filling.stored()
     await using opened = new AsyncDisposableStack()
     const { addresses } = opened.use(await site.start())
     const pathOf = (index: number) => `/running?index=${index}`
+    const anyPath = () => pathOf(Math.floor(Math.random() * options.events))
+    const anyTimes = async () => {
+      const times: number[] = []
+      for (let asked = 0; asked < ASKED; asked++) times.push(...(await timesOf(`${addresses.analyzer}${anyPath()}`, 1)))
+      return times
+    }
+    const rows = rowsOf('random events, cold', await anyTimes(), COLD_MS_MAX)
     const last = options.events - 1
     const bare = opened.use(await startBareAnswer(await getText(`${addresses.analyzer}${pathOf(last)}`)))
-    const rows: Row[] = []
     for (const [name, index] of Object.entries({ first: 0, middle: Math.floor(last / 2), last })) {
       const limit = quantile(await timesOf(bare.address, ASKED), 0.5)
       const times = await timesOf(`${addresses.analyzer}${pathOf(index)}`, ASKED)
@@ -36,10 +47,23 @@ export const EVENT_N: Section = {
         { name: `the ${name} event, p99`, value: quantile(times, 0.99), unit: 'ms' },
       )
     }
-    const random = gets(Array.from({ length: INDEXES }, () => pathOf(Math.floor(Math.random() * options.events))))
     const loop = { connections: READERS, seconds: options.seconds }
-    const asked = { name: 'random events', address: addresses.analyzer, requests: random }
+    const requests = gets(Array.from({ length: INDEXES }, anyPath))
+    const asked = { name: 'random events', address: addresses.analyzer, requests }
     rows.push(...(await askInTurns(asked, bare, loop)).rows)
+    rows.push(...rowsOf('random events, warm', await anyTimes(), WARM_MS_MAX))
     return rows
   },
+}
+
+function rowsOf(name: string, times: number[], msMax: number): Row[] {
+  return [
+    { name: `${name}, p50`, value: quantile(times, 0.5), unit: 'ms' },
+    {
+      name: `${name}, p99`,
+      value: quantile(times, 0.99),
+      unit: 'ms',
+      target: { of: 'value', at: 'most', bound: msMax },
+    },
+  ]
 }

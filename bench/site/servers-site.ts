@@ -7,8 +7,8 @@ import { openRawMysql } from '../limits/raw-mysql.ts'
 import { peakMb, peakOf, versionsOf } from '../machine.ts'
 import { type Addresses, notePeak, type Running, SERVICES, type SiteBase } from './site.ts'
 
-/** Topics of the limits, with as many partitions as Runify's. */
-const PARTITIONS = 3
+/** Of Runify's topics and of those of the limits. */
+const PARTITIONS = Number(process.env.RUNIFY_KAFKA_PARTITIONS || 3)
 const CLEARED_MS_MAX = 60_000
 
 /** A process for each service, on a Kafka and a MySQL in containers of their own. */
@@ -43,6 +43,7 @@ export class ServersSite implements SiteBase {
     await using opened = new AsyncDisposableStack()
     const environment = {
       RUNIFY_LOG: this.kafka.address,
+      RUNIFY_KAFKA_PARTITIONS: String(PARTITIONS),
       RUNIFY_STORE: this.#mysql.address,
     }
     const addresses: Addresses = { receiver: '', storage: '', processing: '', analyzer: '' }

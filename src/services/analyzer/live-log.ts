@@ -1,3 +1,4 @@
+import { setImmediate as turn } from 'node:timers/promises'
 import { Failure } from '../../errors.ts'
 import { CATALOGUE, EVENT_TYPES, type EventType, TOPICS, typeOfTopic } from '../../events/catalogue.ts'
 import type { EventLog, LogRecord, RecordBatch } from '../../log/event-log.ts'
@@ -22,7 +23,7 @@ export type Following = Disposable & { hasEnded: () => boolean }
 
 type Offsets = Record<EventType, number[]>
 
-const BATCH_RECORDS_MAX = 1000
+const BATCH_RECORDS_MAX = 200
 /** What a record takes beside its value, about; and its value is there as bytes and as text. */
 const RECORD_BYTES = 400
 
@@ -131,6 +132,8 @@ export class LiveLog {
       for await (const batch of batches) {
         if (signal.aborted) return
         this.#take(batch)
+        // The followers have their turn before the next batch pushes this one out.
+        await turn()
       }
     } catch (error) {
       if (signal.aborted) return

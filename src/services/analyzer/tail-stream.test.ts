@@ -95,7 +95,8 @@ describe('A tail', () => {
     const sent = await append(place.log, 20)
     const first = await nextEvent(slow)
     for (let i = 0; i < 100; i++) sent.push(...(await append(place.log, 20)))
-    for (let i = 0; i < 20; i++) assert.equal((await nextEvent(fast)).event, 'running_stats')
+    // Others are not held up: they get the last of them while the slow one stands still.
+    while ((await nextEvent(fast)).data?.trace_id !== sent.at(-1));
     // It has got what had been written to it before it stood still.
     const seen = [first]
     let piece = await nextEvent(slow)

@@ -53,7 +53,8 @@ export function addTail(server: HttpServer, { log, telemetry, limits = {} }: Tai
         // The first text comes when the log is being read: before that, nothing has been answered.
         const { value: first } = await text.next()
         const stream = Readable.from(withFirst(first as string, text), { objectMode: false, highWaterMark: 1 })
-        stream.once('close', leave)
+        // Not when the stream is closed: that waits until its text comes.
+        reply.raw.once('close', leave)
         return reply.type(`${EVENT_STREAM}; charset=utf-8`).headers(NOT_KEPT).send(stream)
       } catch (error) {
         leave()
@@ -92,7 +93,8 @@ async function readAfter(
   return position
 }
 
-const NOT_KEPT = { 'cache-control': 'no-store', 'x-accel-buffering': 'no' }
+/** Nothing follows on the connection: it must not be waited for when the service stops. */
+const NOT_KEPT = { connection: 'close', 'cache-control': 'no-store', 'x-accel-buffering': 'no' }
 
 const TAIL = {
   type: { kind: 'choice', choices: [...EVENT_TYPES, 'all'], standard: 'all', description: 'Events of this type only' },
