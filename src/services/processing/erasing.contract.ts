@@ -75,6 +75,13 @@ export function erasingContract({ open }: StatisticsAdapter): void {
         assert.deepEqual(await answersOf(statistics, USERS), await answersOf(fresh.statistics, USERS))
         assert.deepEqual(await answersOf(await place.openAgain(), USERS), await answersOf(fresh.statistics, USERS))
 
+        {
+          await using beside = await statistics.beside()
+          await beside.statistics.fold({ from: [], to: from, parts, now: 1 })
+          const { different, differences } = await beside.compare(async () => {})
+          assert.deepEqual([different, differences], [0, []])
+        }
+
         // It can be counted on.
         const more = [...from, { topic: FORGOTTEN_TOPIC, partition: 0, next: 1 }]
         const later = fc.sample(anyEvents, { numRuns: 1, seed: events.length })[0] as RunifyEvent[]
