@@ -6,11 +6,29 @@ import type { EventReader, EventStore } from './store/event-store.ts'
 
 /** The adapters that the configuration chooses, loaded where they are chosen: nobody pays for the drivers of others. */
 
-export async function openLog({ log, pendingBytesMax }: Config): Promise<EventLog> {
+export async function openLog({ log, pendingBytesMax, logRetentionDays }: Config): Promise<EventLog> {
   const limits = { pendingBytesMax }
   if (log.kind === 'kafka') return (await import('./log/kafka-log.ts')).openKafkaLog({ ...log, limits })
   const { EmbeddedLog } = await import('./log/embedded-log.ts')
-  return new EmbeddedLog({ dir: log.dir, limits })
+  return new EmbeddedLog({ dir: log.dir, limits, retentionMs: daysMs(logRetentionDays) })
+}
+
+/** Has old events removed from an embedded log that is to keep them for some days only; a broker does so by itself. */
+export async function keepLogRetention(
+  log: EventLog,
+  { logRetentionDays }: Config,
+  failed: (error: unknown) => void,
+): Promise<AsyncDisposable | undefined> {
+  const retentionMs = daysMs(logRetentionDays)
+  const { EmbeddedLog } = await import('./log/embedded-log.ts')
+  if (retentionMs === undefined || !(log instanceof EmbeddedLog)) return undefined
+  const { keepRetention } = await import('./log/embedded-retention.ts')
+  return keepRetention(log, { retentionMs, now: Date.now, failed })
+}
+
+/** Undefined for 0, which stands for ever. */
+function daysMs(days: number): number | undefined {
+  return days === 0 ? undefined : days * 86_400_000
 }
 
 export async function openStore(choice: StoreChoice): Promise<EventStore> {

@@ -1,4 +1,4 @@
-import { openAnomalies, openLog, openReader, openStatistics, openStore } from './adapters.ts'
+import { keepLogRetention, openAnomalies, openLog, openReader, openStatistics, openStore } from './adapters.ts'
 import { type Config, PORT_VARIABLES, SERVICES, type ServiceName } from './config.ts'
 import type { HttpServer } from './http/server.ts'
 import type { EventLog } from './log/event-log.ts'
@@ -127,7 +127,10 @@ export async function startServices(
     storage: async () => {
       const { createStorage } = await import('./services/storage/storage.ts')
       const log = await openLogOnce()
-      return createStorage({ log, store: await openStoreOnce(), config, telemetry: telemetryOf('storage') })
+      const telemetry = telemetryOf('storage')
+      const retention = await keepLogRetention(log, config, (error) => telemetry.workFailed('retention', error))
+      if (retention !== undefined) opened.use(retention)
+      return createStorage({ log, store: await openStoreOnce(), config, telemetry })
     },
     processing: async () => {
       const { createProcessing } = await import('./services/processing/processing.ts')

@@ -261,6 +261,10 @@ function describeEvents(log: Logger, registry: Registry) {
       counted.inc(count)
       log.debug({ count, cursors }, 'counted')
     },
+    userErased: (at: { partition: number; offset: number }) => {
+      tombstones.inc()
+      log.info(at, 'a user was taken out of the statistics')
+    },
     statisticsBehind: (events: number) => behind.set(events),
     serviceWatched: (watched: string, { healthy, seconds }: { healthy: boolean; seconds?: number }) => {
       up.set({ watched }, healthy ? 1 : 0)

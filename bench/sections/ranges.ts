@@ -2,25 +2,29 @@ import type { PageEnd, RawDatabase } from '../limits/raw-database.ts'
 import { eventBodies } from '../load/event-bodies.ts'
 import { closedLoop, gets } from '../load/http-load.ts'
 import { median } from '../quantile.ts'
-import type { Row } from '../report/results.ts'
+import { atLeast, atMost, type Row } from '../report/results.ts'
 import type { Section } from '../section.ts'
+import { growthOf, pageRows } from './range-pages.ts'
 
 const ROUNDS = 3
 const READERS = 4
 const PAGE = 1000
 const STARTS = 200
 const NEWLINE = 0x0a
+const STREAM_RATE_MIN = 100_000
+const STREAM_MIB_MAX = 50
 
 /** Pages that begin at any time, and all runs as one stream. */
 export const RANGES: Section = {
   about: {
     embedded:
       'GET /stats/running from a random time on, 1,000 events a page, by four readers, and all runs as one stream of ' +
-      'NDJSON. The limit is the same SELECTs by node:sqlite alone: rows as the driver gives them, no JSON and no HTTP.',
+      'NDJSON. The limit is the same SELECTs by node:sqlite alone: rows as the driver gives them, no JSON and no HTTP. Then ' +
+      'pages of 1,000 by one reader, wherever they are; and by how much the process grows while it streams.',
     servers:
       'GET /stats/running from a random time on, 1,000 events a page, by four readers, and all runs as one stream of ' +
       'NDJSON. The limit is the same SELECTs by mysql2 alone, for pages four at a time: rows as the driver gives them, no ' +
-      'JSON and no HTTP.',
+      'JSON and no HTTP. Then pages of 1,000 by one reader, wherever they are; and by how much Storage grows while it streams.',
   },
   async measure({ site, filling, options }) {
     await filling.counted()
@@ -28,10 +32,11 @@ export const RANGES: Section = {
     const { addresses } = opened.use(await site.start())
     const database = opened.use(await site.openDatabase())
     const pool = eventBodies(options.events < 100_000 ? options.events : 100_000)
-    const starts = Array.from({ length: STARTS }, () => {
+    const some = Array.from({ length: STARTS }, () => {
       const body = pool[Math.floor(Math.random() * pool.length)] as string
-      return (JSON.parse(body) as { timestamp: string }).timestamp
+      return JSON.parse(body) as { timestamp: string; user_id: string }
     })
+    const starts = some.map(({ timestamp }) => timestamp)
     const paths = starts.map((start) => `/stats/running?limit=${PAGE}&start_timestamp=${encodeURIComponent(start)}`)
     const turns: { limit: number; runify: number; p99: number }[] = []
     for (let round = 0; round <= ROUNDS; round++) {
@@ -42,7 +47,9 @@ export const RANGES: Section = {
       if (round > 0) turns.push({ limit, runify: rate, p99 })
     }
     const rawStream = await rawStreamRate(database)
-    const stream = await streamRate(`${addresses.storage}/stats/running`, options.events)
+    const read = () => streamRate(`${addresses.storage}/stats/running`, options.events)
+    const { result: stream, mib } = await growthOf(addresses.storage, read)
+    const pages = await pageRows(addresses.storage, { times: starts, users: some.map(({ user_id }) => user_id) })
     return [
       { name: 'the SELECT alone', value: median(turns.map(({ limit }) => limit)), unit: 'pages/s' },
       {
@@ -53,8 +60,16 @@ export const RANGES: Section = {
       },
       { name: 'pages, p99', value: median(turns.map(({ p99 }) => p99)), unit: 'ms' },
       { name: 'the SELECTs of all runs alone', value: rawStream, unit: 'rows/s' },
-      { name: 'all runs as one stream', value: stream.rate, unit: 'events/s', ratio: stream.rate / rawStream },
+      {
+        name: 'all runs as one stream',
+        value: stream.rate,
+        unit: 'events/s',
+        ratio: stream.rate / rawStream,
+        target: atLeast(STREAM_RATE_MIN),
+      },
       { name: 'the stream, bytes', value: stream.bytesRate / 1e6, unit: 'MB/s' },
+      { name: 'the stream, memory that it adds', value: mib, unit: 'MiB', target: atMost(STREAM_MIB_MAX) },
+      ...pages,
     ] satisfies Row[]
   },
 }

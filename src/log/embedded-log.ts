@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
 import { BroadcastChannel, Worker } from 'node:worker_threads'
 import { Failure, isFailure } from '../errors.ts'
+import { TOPICS } from '../events/catalogue.ts'
 import { type AppendLimits, AppendQueue, DEFAULT_APPEND_LIMITS } from './append-queue.ts'
 import { openLogFile } from './embedded-log-schema.ts'
 import type { PackedBatch, WriterAnswer, WriterData } from './embedded-log-writer.ts'
@@ -25,6 +26,8 @@ export type EmbeddedLogOptions = {
   /** Partitions of each topic. One is right for one machine; tests of readers use more. */
   partitions?: number
   limits?: Partial<AppendLimits>
+  /** How long events are kept at least, as `embedded-retention.ts` sees to; standard: for ever. */
+  retentionMs?: number | undefined
 }
 
 type PackedRow = Parameters<typeof unpackRecords>[0]
@@ -45,7 +48,10 @@ const WAKE_GUARD_MS = 500
  */
 export class EmbeddedLog implements EventLog {
   readonly #database: DatabaseSync
-  readonly #options: Required<Pick<EmbeddedLogOptions, 'partitions'>> & { file: string }
+  readonly #options: Required<Pick<EmbeddedLogOptions, 'partitions'>> & {
+    file: string
+    retentionMs: number | undefined
+  }
   readonly #queue: AppendQueue
   readonly #news: BroadcastChannel
   readonly #statements: ReturnType<typeof prepareStatements>
@@ -58,7 +64,7 @@ export class EmbeddedLog implements EventLog {
   constructor(options: EmbeddedLogOptions) {
     mkdirSync(options.dir, { recursive: true })
     const file = join(resolve(options.dir), 'log.db')
-    this.#options = { file, partitions: options.partitions ?? 1 }
+    this.#options = { file, partitions: options.partitions ?? 1, retentionMs: options.retentionMs }
     this.#database = openLogFile(file)
     this.#statements = prepareStatements(this.#database)
     this.#queue = new AppendQueue((records) => this.#write(records), { ...DEFAULT_APPEND_LIMITS, ...options.limits })
@@ -140,8 +146,8 @@ export class EmbeddedLog implements EventLog {
     return this.#guard(() => this.#statements.groups.all(topic)) as GroupCursor[]
   }
 
-  async retentionMs(_topic: string): Promise<number | undefined> {
-    return undefined
+  async retentionMs(topic: string): Promise<number | undefined> {
+    return TOPICS.includes(topic) ? this.#options.retentionMs : undefined
   }
 
   async checkReady(): Promise<void> {

@@ -35,7 +35,11 @@ const PAGE_ROWS = 2000
 type Compared = Exclude<StatisticsTable, 'counted_cursors'>
 const TABLES: Record<Compared, { key: readonly string[]; says: (row: Row) => object }> = {
   scope_totals: { key: ['scope'], says: (row) => ({ ...totalOf(row), best: bestOf(row) }) },
-  quarter_hours: { key: ['scope', 'day'], says: (row) => ({ ...totalOf(row), best: bestOf(row), ...quartersOf(row) }) },
+  quarter_hours: {
+    key: ['scope', 'day'],
+    // Everybody's best runs of a day are in no answer, and where somebody was forgotten they are only those of the week.
+    says: (row) => ({ ...totalOf(row), ...(isOfUser(row) && { best: bestOf(row) }), ...quartersOf(row) }),
+  },
   counted_hours: { key: ['hour', 'type'], says: ({ events, fingerprint }) => ({ events, fingerprint }) },
   play_names: {
     key: ['item'],
@@ -129,6 +133,10 @@ function compareKeys(key: readonly string[], a: Row, b: Row): number {
     } else if (x !== y) return (x as number | string) < (y as number | string) ? -1 : 1
   }
   return 0
+}
+
+function isOfUser({ scope }: Row): boolean {
+  return (scope as Uint8Array).length > 0
 }
 
 function countOf({ plays, seconds, exact }: Row): object {

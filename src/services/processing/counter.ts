@@ -3,6 +3,7 @@ import { Failure } from '../../errors.ts'
 import { type Cursors, nextOf } from '../../log/position.ts'
 import type { EventReader } from '../../store/event-store.ts'
 import type { Telemetry } from '../../telemetry.ts'
+import { reckonErasure } from './erasing.ts'
 import { foldEvents } from './fold.ts'
 import type { StatisticsStore } from './statistics-store.ts'
 
@@ -50,8 +51,15 @@ export class Counter {
   async countNext(): Promise<boolean> {
     const { reader, statistics, telemetry, batchRecordsMax, now } = this.#deps
     const after = await statistics.cursors()
-    const { changes, next, complete, stored } = await reader.changes({ after, limit: batchRecordsMax })
+    const { changes, erasures, next, complete, stored } = await reader.changes({ after, limit: batchRecordsMax })
     refuseOtherStore(after, stored)
+    // Who is forgotten comes first, alone, and is reckoned for just these cursors.
+    const [erasure] = erasures
+    if (erasure !== undefined) {
+      if (await statistics.erase(await reckonErasure(reader, { erasure, from: after, now: now() })))
+        telemetry.userErased({ partition: erasure.partition, offset: erasure.offset })
+      return true
+    }
     const moved = next.filter((cursor) => cursor.next > nextOf(after, cursor))
     if (moved.length === 0) return false
     const parts = foldEvents(changes.map(({ event }) => event))

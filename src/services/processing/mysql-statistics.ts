@@ -5,10 +5,12 @@ import { rowLiteral } from '../../store/mysql-literal.ts'
 import { emptyTables, openMysqlDatabase } from '../../store/mysql-migrations.ts'
 import type { MysqlSession } from '../../store/mysql-session.ts'
 import { addHours, type HourRange, readHours } from './counted-hours-tables.ts'
+import { type ErasedUser, sameErasures, standAt } from './erasing.ts'
 import { isEmptyFold } from './fold.ts'
 import { History } from './history.ts'
 import { openBeside } from './mysql-beside.ts'
 import { addDays, lockEverybody, readScope } from './mysql-days.ts'
+import { eraseUser } from './mysql-erasing.ts'
 import { addPlays } from './mysql-plays.ts'
 import { readPlayed } from './play-lists.ts'
 import type {
@@ -56,10 +58,22 @@ export class MysqlStatistics implements StatisticsStore {
       await lockEverybody(session)
       const at = await countedCursors(session)
       if (to.some((cursor) => nextOf(at, cursor) !== nextOf(from, cursor))) return { keep: false, result: false }
+      if (!sameErasures(at, from)) return { keep: false, result: false }
       await addDays(session, parts.days)
       await addHours(session, parts.hours)
       await addPlays(session, parts.plays)
       await moveCursors(session, { to, updated: isEmptyFold(parts) ? null : now })
+      return { keep: true, result: true }
+    })
+  }
+
+  erase(erased: ErasedUser): Promise<boolean> {
+    return this.#database.transact(async (session) => {
+      await lockEverybody(session)
+      if (!standAt(await countedCursors(session), erased.from)) return { keep: false, result: false }
+      await eraseUser(session, erased)
+      await addHours(session, erased.hours)
+      await moveCursors(session, { to: [erased.to], updated: erased.now })
       return { keep: true, result: true }
     })
   }

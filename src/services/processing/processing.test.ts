@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
 import { mkdtempDisposable } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -12,10 +13,12 @@ import { anyEvent } from '../../events/event.arbitrary.ts'
 import { MS_PER_DAY } from '../../events/instant.ts'
 import { EmbeddedLog } from '../../log/embedded-log.ts'
 import { type Cursors, formatCursors, nextOf } from '../../log/position.ts'
+import { encodeTombstone, FORGOTTEN_TOPIC } from '../../log/tombstone.ts'
 import type { EventStore, StoredEvent } from '../../store/event-store.ts'
 import { openSqliteStore } from '../../store/sqlite-store.ts'
 import { createTelemetry } from '../../telemetry.ts'
 import { StorageConsumer } from '../storage/consumer.ts'
+import { Forgetter } from '../storage/forgetter.ts'
 import { Counter } from './counter.ts'
 import { chosenEvents, recountDays, recountRecords } from './days.reference.ts'
 import { sumByBigInt } from './exact-sum.reference.ts'
@@ -23,6 +26,7 @@ import { foldEvents } from './fold.ts'
 import { createProcessing } from './processing.ts'
 import { toStatistics } from './rollup.ts'
 import { openSqliteStatistics } from './sqlite-statistics.ts'
+import { answersOf } from './statistics.probe.ts'
 import type { StatisticsStore } from './statistics-store.ts'
 import { anyTurningInstant, anyZone } from './zones.arbitrary.ts'
 
@@ -52,6 +56,8 @@ const anySteps = fc.array(
     { weight: 3, arbitrary: fc.record({ deliver: fc.array(fc.nat(29), { minLength: 1, maxLength: 15 }) }) },
     { weight: 3, arbitrary: fc.record({ count: fc.array(fc.nat(2), { minLength: 1, maxLength: 4 }) }) },
     { weight: 1, arbitrary: fc.constant({ look: true as const }) },
+    // All of a user that was received up to when one of the events was.
+    { weight: 1, arbitrary: fc.record({ forget: fc.constantFrom(...USERS), upTo: fc.nat(29) }) },
   ),
   { minLength: 3, maxLength: 20 },
 )
@@ -76,7 +82,7 @@ const anyHistory = fc.record({
 })
 
 describe('Statistics', () => {
-  test('equal a recount of what the store holds, however late, often and mixed up events come, at every moment', async (t) => {
+  test('equal a recount of what the store holds, however late, often and mixed up events come, and users go, at every moment', async (t) => {
     const history = fc.asyncProperty(anyHistory, async ({ events, steps, ranges, partitions, batches }) => {
       await using system = await openSystem({ partitions, batchRecordsMax: batches[0] })
       const { log, store, statistics } = system
@@ -84,15 +90,24 @@ describe('Statistics', () => {
       const counters = [statistics[0], statistics[0], statistics[1]].map((its, index) =>
         countInto(its, store, batches[index] as number),
       )
-      const delivered = new Set<string>()
+      const delivered = new Set<RunifyEvent>()
+      const forgotten = new Map<string, number>()
+      const forgetter = new Forgetter({ log, store, telemetry })
       for (const step of steps) {
         if ('deliver' in step) {
           const batch = step.deliver.map((place) => events[place % events.length] as RunifyEvent)
-          for (const { trace_id } of batch) delivered.add(trace_id)
+          for (const event of batch) delivered.add(event)
           await append(log, batch)
+        } else if ('forget' in step) {
+          const { date_created: forgotten_at } = events[step.upTo % events.length] as RunifyEvent
+          const user_id = step.forget
+          forgotten.set(user_id, Math.max(forgotten_at, forgotten.get(user_id) ?? forgotten_at))
+          await log.append([encodeTombstone({ request_id: randomUUID(), user_id, forgotten_at })])
+          await forgetter.catchUp()
         } else if ('count' in step)
           await Promise.all(step.count.map((index) => (counters[index] as Counter).countNext()))
-        else for (const range of [{}, ...ranges]) await assertRecount(statistics[0], store, range)
+        else if (await knowsErasures(statistics[0], store))
+          for (const range of [{}, ...ranges]) await assertRecount(statistics[0], store, range)
       }
 
       await stored(t, log, store)
@@ -101,7 +116,14 @@ describe('Statistics', () => {
         await assertRecount(statistics[1], store, range)
       }
       const { rollup } = await statistics[0].totals({})
-      assert.equal(rollup.runs + rollup.plays, delivered.size)
+      const left = [...delivered].filter(({ fields, date_created }) => {
+        return date_created > (forgotten.get(fields.user_id) ?? Number.NEGATIVE_INFINITY)
+      })
+      assert.equal(rollup.runs + rollup.plays, left.length)
+      await using folder = await mkdtempDisposable(join(tmpdir(), 'runify-'))
+      await using fresh = await openSqliteStatistics({ dir: folder.path })
+      await fresh.fold({ from: [], to: [], parts: foldEvents(left), now: 0 })
+      assert.deepEqual(await answersOf(statistics[1], USERS), await answersOf(fresh, USERS))
     })
     await fc.assert(history, { numRuns: 30 })
   })
@@ -395,6 +417,12 @@ async function covers(statistics: StatisticsStore, store: EventStore): Promise<b
   return formatCursors(await statistics.cursors()) === formatCursors(await store.cursors())
 }
 
+/** Whether all that was erased is out of the statistics too: only then can a recount of what is there be the same. */
+async function knowsErasures(statistics: StatisticsStore, store: EventStore): Promise<boolean> {
+  const erasures = (cursors: Cursors) => formatCursors(cursors.filter(({ topic }) => topic === FORGOTTEN_TOPIC))
+  return erasures(await statistics.cursors()) === erasures(await store.cursors())
+}
+
 async function countedByMetric(): Promise<number> {
   return Number(/^runify_events_counted_total\S* (\d+)$/m.exec(await telemetry.metrics())?.[1])
 }
@@ -405,7 +433,7 @@ async function assertRecount(statistics: StatisticsStore, store: EventStore, ran
   const { rollup, cursors } = await statistics.totals(range)
   const { days, ...covered } = await statistics.daily({ ...range, limit: 10_000 })
   const { records, cursors: recorded } = await statistics.records(scope)
-  // What lies below a cursor never changes, so it does not matter that the store may have moved on.
+  // What lies below a cursor changes by erasures only, so it does not matter that the store may have moved on.
   const { changes } = await store.changes({ after: [], limit: EVERYTHING })
   const what = JSON.stringify(range)
   assert.deepEqual(toStatistics(rollup), recount(below(changes, cursors), range), `statistics of ${what}`)

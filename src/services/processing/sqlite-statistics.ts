@@ -5,11 +5,13 @@ import { nextOf, type PartitionCursor } from '../../log/position.ts'
 import { guard, openReader, openSqlite, transact } from '../../store/sqlite-database.ts'
 import { type HourRange, prepareHours, readHours } from './counted-hours-tables.ts'
 import type { ScopeReader } from './day-tables.ts'
+import { type ErasedUser, sameErasures, standAt } from './erasing.ts'
 import { isEmptyFold } from './fold.ts'
 import { History } from './history.ts'
 import { readPlayed } from './play-lists.ts'
 import { openBeside } from './sqlite-beside.ts'
 import { prepareDays, prepareScopeReading } from './sqlite-days.ts'
+import { prepareErasing } from './sqlite-erasing.ts'
 import { preparePlays } from './sqlite-plays.ts'
 import type {
   DailyQuery,
@@ -73,11 +75,25 @@ class SqliteStatistics implements StatisticsStore {
           const row = this.#statements.cursor.get(topic, partition) as { next: number } | undefined
           if ((row?.next ?? 0) !== nextOf(from, { topic, partition })) return false
         }
+        if (!sameErasures(this.#counted(), from)) return false
         this.#statements.addDays(parts.days)
         this.#statements.addHours(parts.hours)
         this.#statements.addPlays(parts.plays)
         const updated = isEmptyFold(parts) ? null : now
         for (const { topic, partition, next } of to) this.#statements.moveCursor.run(topic, partition, next, updated)
+        return true
+      }),
+    )
+  }
+
+  erase(erased: ErasedUser): Promise<boolean> {
+    return guard('statistics_unavailable', () =>
+      transact(this.#writer, () => {
+        if (!standAt(this.#counted(), erased.from)) return false
+        this.#statements.erase(erased)
+        this.#statements.addHours(erased.hours)
+        const { topic, partition, next } = erased.to
+        this.#statements.moveCursor.run(topic, partition, next, erased.now)
         return true
       }),
     )
@@ -122,6 +138,10 @@ class SqliteStatistics implements StatisticsStore {
     )
   }
 
+  #counted(): PartitionCursor[] {
+    return coverageOf(this.#statements.cursors.all() as CursorRow[]).cursors
+  }
+
   async checkReady(): Promise<void> {
     await this.cursors()
   }
@@ -147,14 +167,17 @@ function prepareReading(database: DatabaseSync): ScopeReader {
 }
 
 function prepareStatements(database: DatabaseSync) {
+  const add = { days: prepareDays(database), plays: preparePlays(database) }
   return {
+    cursors: database.prepare('SELECT topic, partition_id, next, updated FROM counted_cursors'),
     cursor: database.prepare('SELECT next FROM counted_cursors WHERE topic = ? AND partition_id = ?'),
     moveCursor: database.prepare(
       'INSERT INTO counted_cursors (topic, partition_id, next, updated) VALUES (?, ?, ?, ?) ' +
         'ON CONFLICT (topic, partition_id) DO UPDATE SET next = excluded.next, updated = coalesce(excluded.updated, updated)',
     ),
-    addDays: prepareDays(database),
+    addDays: add.days,
     addHours: prepareHours(database),
-    addPlays: preparePlays(database),
+    addPlays: add.plays,
+    erase: prepareErasing(database, add),
   }
 }

@@ -8,6 +8,7 @@ import { type Cursors, formatCursors, nextOf, type PartitionCursor } from '../..
 import { besideContract } from './beside.contract.ts'
 import { type CountedHour, MS_PER_HOUR } from './counted-hours.ts'
 import { chosenEvents, recountDays, recountRecords } from './days.reference.ts'
+import { erasingContract } from './erasing.contract.ts'
 import { foldEvents } from './fold.ts'
 import { playedContract } from './played.contract.ts'
 import { foldDays } from './quarter-hours.ts'
@@ -33,6 +34,7 @@ export function statisticsStoreContract(adapter: StatisticsAdapter): void {
     describe('hours', () => hoursContract(adapter))
     describe('played', () => playedContract(adapter))
     describe('statistics beside', () => besideContract(adapter))
+    describe('erase', () => erasingContract(adapter))
     describe('several instances', () => instanceContract(adapter))
   })
 }

@@ -4,6 +4,7 @@ import type { Comparison } from './comparison.ts'
 import type { HoursPart } from './counted-hours.ts'
 import type { HourRange } from './counted-hours-tables.ts'
 import type { DailyRow } from './days.ts'
+import type { ErasedUser } from './erasing.ts'
 import type { FoldParts } from './fold.ts'
 import type { Played } from './play-lists.ts'
 import type { PlayList } from './plays.ts'
@@ -68,9 +69,15 @@ export interface StatisticsStore extends AsyncDisposable {
 
   /**
    * Adds the parts and moves the cursors in one transaction. False, and nothing written, when the cursors are not at
-   * `from` any more: another instance has folded these events.
+   * `from` any more: another instance has folded these events, or erased a user of whom some of them may be.
    */
   fold(fold: Fold): Promise<boolean>
+
+  /**
+   * Takes a user out of everything, but for what is left of them, and moves the cursor behind the erasure, in one
+   * transaction. False, and nothing written, when the cursors are not just at `from` any more.
+   */
+  erase(erased: ErasedUser): Promise<boolean>
 
   /** Everything of the scope; of the days `from` to `to`, both included, or of all. */
   totals(of: TotalsQuery): Promise<Totals>

@@ -1,0 +1,75 @@
+import { quantile } from '../quantile.ts'
+import { atMost, type Row } from '../report/results.ts'
+
+/** How many pages are asked of each kind, one after the other, and how many before that to warm up. */
+const ASKED = 300
+const WARM_UP = 30
+const PAGE_MS_MAX = 10
+
+/** One reader's pages, of the standard size: from a time on, behind a page, and of users in both orders. */
+export async function pageRows(
+  storage: string,
+  { times, users }: { times: readonly string[]; users: readonly string[] },
+): Promise<Row[]> {
+  const pick = (list: readonly string[]) => encodeURIComponent(list[Math.floor(Math.random() * list.length)] as string)
+  const from = () => `start_timestamp=${pick(times)}`
+  const kinds: [name: string, paths: () => string | Promise<string>][] = [
+    ['a page from a time on', () => `/stats/running?${from()}`],
+    ['a page behind another', () => nextOf(storage, `/stats/running?${from()}`)],
+    ['a page by when received', () => nextOf(storage, `/stats/running?by=date_created&order=desc&limit=7`)],
+    ["a user's page", () => `/stats/running?user_id=${pick(users)}&${from()}`],
+    ["a user's page by when received", () => `/stats/running?user_id=${pick(users)}&by=date_created&order=desc`],
+  ]
+  const rows: Row[] = []
+  for (const [name, path] of kinds) {
+    const took: number[] = []
+    for (let asked = 0; asked < WARM_UP + ASKED; asked++) {
+      const url = `${storage}${await path()}`
+      const started = performance.now()
+      const response = await fetch(url)
+      if (!response.ok) throw new Error(`${url} answered ${response.status}`)
+      await response.arrayBuffer()
+      if (asked >= WARM_UP) took.push(performance.now() - started)
+    }
+    rows.push({
+      name: `${name}, one reader, p99`,
+      value: quantile(took, 0.99),
+      unit: 'ms',
+      target: atMost(PAGE_MS_MAX),
+    })
+  }
+  return rows
+}
+
+/** The page behind this one, or this one where there is none. */
+async function nextOf(storage: string, path: string): Promise<string> {
+  const response = await fetch(`${storage}${path}`)
+  await response.arrayBuffer()
+  const next = /^<(.*)>; rel="next"$/.exec(response.headers.get('link') ?? '')?.[1]
+  return next === undefined ? path : next.replace('limit=7', 'limit=1000')
+}
+
+const LOOK_MS = 50
+
+/** By how much the resident memory of a service grew at most during the work, MiB. */
+export async function growthOf<T>(service: string, work: () => Promise<T>): Promise<{ result: T; mib: number }> {
+  const before = await residentBytes(service)
+  let most = before
+  let done = false
+  const watching = (async () => {
+    while (!done) {
+      most = Math.max(most, await residentBytes(service))
+      await new Promise((resolve) => setTimeout(resolve, LOOK_MS))
+    }
+  })()
+  const result = await work().finally(() => {
+    done = true
+  })
+  await watching
+  return { result, mib: (most - before) / 1024 / 1024 }
+}
+
+async function residentBytes(service: string): Promise<number> {
+  const metrics = await (await fetch(`${service}/metrics`)).text()
+  return Number(/^process_resident_memory_bytes\S* (\d+)/m.exec(metrics)?.[1])
+}
