@@ -215,6 +215,12 @@ const STORAGE: RequestPlan[] = [
     problem: { code: 'not_found' },
   },
   {
+    operation: 'GET /canaries/{trace_id}',
+    how: 'for an id that no canary has',
+    parameters: { trace_id: NO_EVENT },
+    problem: { code: 'not_found' },
+  },
+  {
     operation: 'GET /events/{trace_id}',
     how: 'for an id that is none',
     parameters: { trace_id: 'first' },

@@ -54,6 +54,12 @@ export type Config = {
   /** Where the anomaly detector delivers what it finds. */
   webhooks: WebhookChoice[]
   webhookTiming: WebhookTiming
+  /** How often the health check sends a canary, milliseconds, 0…3,600,000; 0 is never. */
+  canaryPeriodMs: number
+  /** When a canary is given up, milliseconds, 100…600,000. */
+  canaryTimeoutMs: number
+  /** With which the Receiver knows the health check's canaries; undefined: there are none. */
+  canaryKey: string | undefined
   /** Empty means that nobody is asked for a key. */
   apiKeys: ApiKey[]
   /** The largest JSON body, bytes after decompression. NDJSON has no such limit: it is streamed. */
@@ -150,6 +156,9 @@ export function readConfig(environment: Record<string, string | undefined> = pro
     anomalyThresholds: readAnomalyThresholds(number),
     webhooks: readWebhooks('RUNIFY_WEBHOOKS', read('RUNIFY_WEBHOOKS') ?? ''),
     webhookTiming: readWebhookTiming(number),
+    canaryPeriodMs: number('RUNIFY_CANARY_PERIOD_MS', 60_000, 0, 3_600_000),
+    canaryTimeoutMs: number('RUNIFY_CANARY_TIMEOUT_MS', 30_000, 100, 600_000),
+    canaryKey: read('RUNIFY_CANARY_KEY'),
     apiKeys,
     bodyBytesMax: number('RUNIFY_BODY_BYTES_MAX', 4 * MIB, 1024, 64 * MIB),
     lineBytesMax: number('RUNIFY_LINE_BYTES_MAX', 64 * 1024, 1024, MIB),

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { keepLogRetention, openAnomalies, openLog, openReader, openStatistics, openStore } from './adapters.ts'
 import { type Config, PORT_VARIABLES, SERVICES, type ServiceName } from './config.ts'
 import type { HttpServer } from './http/server.ts'
@@ -27,7 +28,8 @@ export type RunningSystem = AsyncDisposable & {
  * The Receiver has the main thread for itself, because that is where requests wait; the others share a second thread.
  * Throws a `StartError` when a person must mend something first; then nothing is left running.
  */
-export async function startSystem(config: Config, services: readonly ServiceName[]): Promise<RunningSystem> {
+export async function startSystem(given: Config, services: readonly ServiceName[]): Promise<RunningSystem> {
+  const config = withCanaryKey(given, services)
   await using opened = new AsyncDisposableStack()
   const died = Promise.withResolvers<never>()
   // Whoever starts the system may or may not watch this.
@@ -51,6 +53,13 @@ export async function startSystem(config: Config, services: readonly ServiceName
   started.resolve()
   const running = opened.move()
   return { addresses, died: died.promise, [Symbol.asyncDispose]: () => running.disposeAsync() }
+}
+
+/** Where those who need it are in one process, nobody else needs to know it. */
+function withCanaryKey(config: Config, services: readonly ServiceName[]): Config {
+  if (config.canaryKey !== undefined || !services.includes('receiver') || !services.includes('health-check'))
+    return config
+  return { ...config, canaryKey: randomUUID() }
 }
 
 /** Whether any of them keeps something in the data folder. Several receivers on Kafka do not, and share a folder's name. */

@@ -214,6 +214,24 @@ function describeEvents(log: Logger, registry: Registry) {
     buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5],
     registers,
   })
+  const canarySeconds = new Histogram({
+    name: 'runify_canary_seconds',
+    help: 'Time that a canary took to be accepted, then stored, then counted, and in total',
+    labelNames: ['hop'],
+    buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
+    registers,
+  })
+  const canariesLost = new Counter({
+    name: 'runify_canaries_lost_total',
+    help: 'Canaries that did not arrive in time, by the hop that they did not pass',
+    labelNames: ['hop'],
+    registers,
+  })
+  const canaryArrival = new Gauge({
+    name: 'runify_canary_arrival_timestamp_seconds',
+    help: 'When a canary last came all the way through, Unix time; 0 before the first',
+    registers,
+  })
 
   return {
     metricsType: registry.contentType,
@@ -304,6 +322,15 @@ function describeEvents(log: Logger, registry: Registry) {
       if (failure.parked) parked.set({ webhook }, 1)
       if (failure.parked) log.error({ webhook, ...failure }, 'a webhook was given up until a start anew')
       else log.warn({ webhook, ...failure }, 'a webhook did not take what was found')
+    },
+    canaryArrived: (hops: Partial<Record<string, number>>) => {
+      for (const [hop, ms] of Object.entries(hops)) canarySeconds.observe({ hop }, (ms as number) / 1000)
+      canaryArrival.setToCurrentTime()
+      log.debug(hops, 'a canary arrived')
+    },
+    canaryLost: (failure: { hop: string; why: string }) => {
+      canariesLost.inc({ hop: failure.hop })
+      log.warn(failure, 'a canary was lost')
     },
     workFailed: (work: string, error: unknown) => {
       failures.inc({ work, code: (error as { code?: string }).code ?? 'unknown' })

@@ -27,6 +27,8 @@ export type RunifyProcess = Runify & {
 
 /** Statistics follow at once, so that tests need not wait for them. */
 const PROMPT_PERIOD_MS = '50'
+/** Tests of canaries send them; elsewhere the log and the cursors hold what the test has sent. */
+const NO_CANARIES: Environment = { RUNIFY_CANARY_PERIOD_MS: '0' }
 const START_MS_MAX = 60_000
 const POLL_MS = 20
 
@@ -41,7 +43,12 @@ export function temporaryFolder(): ReturnType<typeof mkdtempDisposable> {
 export async function startInProcess(environment: Environment = {}): Promise<Runify> {
   await using opened = new AsyncDisposableStack()
   const folder = opened.use(await temporaryFolder())
-  const standard = { RUNIFY_LOG_LEVEL: 'silent', PROCESSING_PERIOD_MS: PROMPT_PERIOD_MS, RUNIFY_DATA_DIR: folder.path }
+  const standard = {
+    ...NO_CANARIES,
+    RUNIFY_LOG_LEVEL: 'silent',
+    PROCESSING_PERIOD_MS: PROMPT_PERIOD_MS,
+    RUNIFY_DATA_DIR: folder.path,
+  }
   const config = readConfig({ ...FREE_PORTS, ...standard, ...environment })
   const { addresses } = opened.use(await startSystem(config, SERVICES))
   const running = opened.move()
@@ -167,7 +174,7 @@ export async function settled(
 }
 
 function spawnMain({ dir, ...environment }: { dir: string } & Environment, services: readonly ServiceName[] = []) {
-  const standard = { RUNIFY_DATA_DIR: dir, PROCESSING_PERIOD_MS: PROMPT_PERIOD_MS }
+  const standard = { ...NO_CANARIES, RUNIFY_DATA_DIR: dir, PROCESSING_PERIOD_MS: PROMPT_PERIOD_MS }
   const env = { ...FREE_PORTS, ...standard, ...environment }
   const child: ChildProcess = spawn(process.execPath, [MAIN, ...services], { env, stdio: ['ignore', 'pipe', 'pipe'] })
   let text = ''

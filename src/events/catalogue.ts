@@ -59,6 +59,12 @@ export const CATALOGUE = {
   },
 } as const satisfies Record<string, EventDefinition>
 
+/**
+ * What is on the log beside what clients send: the health check's own event (`canary.ts`). The Receiver takes it at `path`
+ * with the key of the canaries only.
+ */
+export const CANARY = { title: 'A canary', path: '/canary', topic: 'runify.canary' } as const
+
 type EventDefinition = {
   title: string
   plural: string

@@ -9,6 +9,8 @@ export type PostRoute = {
   headers?: Record<string, unknown>
   responses: Record<string, { description: string; schema: Record<string, unknown> }>
   problems: readonly ProblemCode[]
+  /** Only Runify's own services use it: it is in no documentation, and its handler checks their key instead of a client's. */
+  internal?: true
   /** The body is not read yet. What it throws is answered as a problem. */
   handler: (request: IncomingMessage) => Promise<Answer>
 }

@@ -149,7 +149,7 @@ export class HttpServer implements AsyncDisposable {
    * spelling of it.
    */
   post(path: string, route: PostRoute): void {
-    const { summary, description, bodies, headers, responses, problems } = route
+    const { summary, description, bodies, headers, responses, problems, internal } = route
     const content = Object.fromEntries(Object.entries(bodies).map(([type, schema]) => [type, { schema }]))
     const answers = Object.fromEntries(
       Object.entries(responses).map(([status, { description, schema }]) => [
@@ -166,7 +166,7 @@ export class HttpServer implements AsyncDisposable {
       response: { ...answers, ...problemResponses(problems) },
     }
     this.#posts.set(path, route)
-    this.app.post(path, { schema }, (request, reply) => {
+    this.app.post(path, { schema: internal ? { hide: true } : schema }, (request, reply) => {
       readParameters({}, request.query as Record<string, unknown>)
       reply.hijack()
       void this.#servePost(path, route, request.raw, reply.raw)
@@ -310,7 +310,7 @@ export class HttpServer implements AsyncDisposable {
     try {
       if (this.#postsUnderWay > this.#options.config.requestsMax) throw new HttpProblem('overloaded', BUSY_DETAIL)
       checkHost(request)
-      checkKey(this.#options.config.apiKeys, 'write', request.headers.authorization)
+      if (!route.internal) checkKey(this.#options.config.apiKeys, 'write', request.headers.authorization)
       writeAnswer(response, await route.handler(request), this.#closing)
     } catch (error) {
       const problem = this.#toProblem(error, { method: 'POST', route: path })

@@ -1,4 +1,5 @@
 import { parentPort, workerData } from 'node:worker_threads'
+import { CANARY } from '../events/catalogue.ts'
 import { openLogFile } from './embedded-log-schema.ts'
 import type { PackedRecords } from './packed-records.ts'
 
@@ -6,6 +7,9 @@ import type { PackedRecords } from './packed-records.ts'
  * The thread that writes the embedded log: syncing blocks, and it must not block those who answer requests.
  * One message is one batch is one transaction is one sync.
  */
+
+/** At least so many of them are in the log, at most twice as many. */
+const CANARIES_KEPT = 5000
 
 export type WriterData = { file: string }
 
@@ -21,8 +25,12 @@ function run({ file }: WriterData): void {
   const ensurePartition = database.prepare(
     'INSERT INTO partitions VALUES (?, ?, 0, 0, 0) ON CONFLICT (topic, partition) DO NOTHING',
   )
-  const partitionEnd = database.prepare('SELECT next, append_time FROM partitions WHERE topic = ? AND partition = ?')
+  const partitionEnd = database.prepare(
+    'SELECT first, next, append_time FROM partitions WHERE topic = ? AND partition = ?',
+  )
   const moveEnd = database.prepare('UPDATE partitions SET next = ?, append_time = ? WHERE topic = ? AND partition = ?')
+  const moveFirst = database.prepare('UPDATE partitions SET first = ? WHERE topic = ? AND partition = ?')
+  const remove = database.prepare('DELETE FROM batches WHERE topic = ? AND partition = ? AND next <= ?')
   const insert = database.prepare('INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?)')
 
   parentPort?.on('message', (batch: PackedBatch | 'close') => {
@@ -59,12 +67,20 @@ function run({ file }: WriterData): void {
       insert.run(topic, partition, first, end.next, end.appendTime, bytes)
     }
     for (const { topic, partition, next, appendTime } of ends) moveEnd.run(next, appendTime, topic, partition)
+    for (const end of ends) if (end.topic === CANARY.topic) removeOld(end)
+  }
+
+  /** What only the health check looks for, and only for a moment, need not stay as events do. */
+  function removeOld({ topic, partition, first, next }: ReturnType<typeof readEnd>): void {
+    if (next - first < 2 * CANARIES_KEPT) return
+    moveFirst.run(next - CANARIES_KEPT, topic, partition)
+    remove.run(topic, partition, next - CANARIES_KEPT)
   }
 
   function readEnd(topic: string, partition: number) {
     ensurePartition.run(topic, partition)
-    const row = partitionEnd.get(topic, partition) as { next: number; append_time: number }
+    const row = partitionEnd.get(topic, partition) as { first: number; next: number; append_time: number }
     // A clock that is set back must not make append times decrease: reading by time relies on their order.
-    return { topic, partition, next: row.next, appendTime: Math.max(Date.now(), row.append_time) }
+    return { topic, partition, first: row.first, next: row.next, appendTime: Math.max(Date.now(), row.append_time) }
   }
 }

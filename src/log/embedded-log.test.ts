@@ -6,6 +6,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { describe, test } from 'node:test'
 import { setImmediate } from 'node:timers/promises'
 import { isFailure } from '../errors.ts'
+import { CANARY } from '../events/catalogue.ts'
 import { EmbeddedLog, type EmbeddedLogOptions } from './embedded-log.ts'
 import { eventLogContract, type OpenedLog } from './event-log.contract.ts'
 import { newGroup, newRecord, newTopic, readAll, records, rejectsWith, startReader, text } from './event-log.probe.ts'
@@ -171,6 +172,18 @@ describe('the embedded log', () => {
     assert.deepEqual((await place.log.read({ topic, partition: 0, from: 5, limit: 10 })).map(text), ['new'])
     await place.log.deleteBefore({ topic, partition: 0, offset: 2 })
     assert.equal((await place.log.partitions(topic))[0]?.first, 5)
+  })
+
+  test('keeps the newest canaries only, which come for ever', async () => {
+    await using place = await openEmbedded()
+    const { topic } = CANARY
+    const keep = async () => place.log.append(records(topic, 1000))
+    for (let n = 0; n < 10; n++) await keep()
+    assert.deepEqual({ ...(await place.log.partitions(topic))[0] }, { partition: 0, first: 5000, next: 10_000 })
+    await keep()
+    assert.equal((await place.log.partitions(topic))[0]?.first, 5000, 'not at every append')
+    assert.equal((await place.log.read({ topic, partition: 0, from: 5000, limit: 1 })).length, 1)
+    await assert.rejects(place.log.read({ topic, partition: 0, from: 4999, limit: 1 }), /begins at 5000/)
   })
 
   test('tells an append that its write failed, writes nothing of it, and goes on when writing works again', async () => {

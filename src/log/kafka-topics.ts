@@ -1,9 +1,11 @@
 import { ConfigResourceTypes, createTopicsV6, describeConfigsV4, NetworkError } from '@platformatic/kafka'
 import { Failure } from '../errors.ts'
+import { CANARY } from '../events/catalogue.ts'
 import type { KafkaCluster } from './kafka-cluster.ts'
 import { answerOf, hasCode } from './kafka-failure.ts'
 import { FORGOTTEN_TOPIC } from './tombstone.ts'
 
+const CANARY_RETENTION_MS = 7 * 24 * 3600 * 1000
 const TOPIC_RESOURCE = ConfigResourceTypes.TOPIC
 const CREATE_TIMEOUT_MS = 1500
 /** A new topic needs its leaders elected: longer than other requests. */
@@ -69,10 +71,7 @@ export class KafkaTopics {
       numPartitions: this.#settings.partitions,
       replicationFactor: this.#settings.replication,
       assignments: [],
-      configs: [
-        { name: 'message.timestamp.type', value: 'LogAppendTime' },
-        ...(topic === FORGOTTEN_TOPIC ? [{ name: 'retention.ms', value: '-1' }] : []),
-      ],
+      configs: [{ name: 'message.timestamp.type', value: 'LogAppendTime' }, ...retentionOf(topic)],
     }
     try {
       await this.#cluster.request(controller, createTopicsV6.api, [wanted], CREATE_TIMEOUT_MS, false)
@@ -108,6 +107,13 @@ export class KafkaTopics {
       `kafka-configs.sh --alter --entity-type topics --entity-name ${topic} --add-config ${name}=LogAppendTime`
     throw new Failure('log_unavailable', detail, { retryable: false })
   }
+}
+
+/** Where it is not the broker's own. */
+function retentionOf(topic: string): { name: string; value: string }[] {
+  if (topic === FORGOTTEN_TOPIC) return [{ name: 'retention.ms', value: '-1' }]
+  // What only the health check looks for, and only for a moment, need not stay as long as events do.
+  return topic === CANARY.topic ? [{ name: 'retention.ms', value: String(CANARY_RETENTION_MS) }] : []
 }
 
 function notThere(topic: string, cause?: Error): NetworkError {

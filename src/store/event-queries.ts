@@ -1,7 +1,8 @@
 import { type CompiledQuery, type Kysely, type SelectQueryBuilder, sql } from 'kysely'
-import { CATALOGUE, EVENT_TYPES, type EventType, type RunifyEvent, typeOfTopic } from '../events/catalogue.ts'
+import { CANARY, CATALOGUE, EVENT_TYPES, type EventType, type RunifyEvent, typeOfTopic } from '../events/catalogue.ts'
 import { type Cursors, nextOf, type PartitionCursor, withMoved } from '../log/position.ts'
 import { FORGOTTEN_TOPIC } from '../log/tombstone.ts'
+import type { CanaryTable } from './canaries.ts'
 import { type ColumnValue, columnsOf, fromRow, type StoredEvent, uuidFromBytes, uuidToBytes } from './columns.ts'
 import type {
   ChangePage,
@@ -53,6 +54,7 @@ export type EventDatabase = Record<EventType, EventTable> & {
     hour: number
     fingerprint: number
   }
+  canaries: CanaryTable
 }
 
 /** The queries on events that SQLite and MySQL answer alike. */
@@ -189,6 +191,7 @@ async function readChangesOnce(
   const next: PartitionCursor[] = []
   let complete = true
   for (const { topic, partition, next: end } of stored) {
+    if (topic === CANARY.topic) continue
     const type = typeOfTopic(topic)
     const begin = nextOf(after, { topic, partition })
     if (topic === FORGOTTEN_TOPIC && begin < end) {
@@ -210,6 +213,10 @@ async function readChangesOnce(
     const reached = rows.length < room ? end : room === 0 ? begin : (rows.at(-1) as StoredEvent).offset + 1
     complete &&= reached === end
     next.push({ topic, partition, next: reached })
+  }
+  // Last, so that whoever has passed a canary has all that was stored before it.
+  for (const { topic, partition, next: end } of stored) {
+    if (topic === CANARY.topic && complete) next.push({ topic, partition, next: end })
   }
   // A partition that only `after` knows is kept: the reader may put `next` in the place of what it had.
   return { changes, erasures, next: withMoved(after, next), complete, stored }
@@ -365,7 +372,13 @@ function selectTexts(db: Kysely<EventDatabase>, type: EventType): EventSelect {
 }
 
 /** The tables that are filled from the log. */
-export const EVENT_TABLES: readonly string[] = [...EVENT_TYPES, 'stored_cursors', 'forgotten_users', 'erased_events']
+export const EVENT_TABLES: readonly string[] = [
+  ...EVENT_TYPES,
+  'canaries',
+  'stored_cursors',
+  'forgotten_users',
+  'erased_events',
+]
 
 /** Of the batch's events, `kept` are not of users who were forgotten later, and `stored` of those are new. */
 export function storedOutcome({ stored, events, kept }: Record<'stored' | 'events' | 'kept', number>): WriteOutcome {

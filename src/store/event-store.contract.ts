@@ -18,6 +18,7 @@ import {
   watchWholeBatches,
 } from './event-store.probe.ts'
 import type { EventStore } from './event-store.ts'
+import { canaryContract } from './event-store-canary.contract.ts'
 import { refusalContract, repeatContract, valueContract } from './event-store-content.contract.ts'
 import { forgettingContract } from './event-store-forgetting.contract.ts'
 import { changesContract, pageContract } from './event-store-reading.contract.ts'
@@ -43,6 +44,7 @@ export function eventStoreContract(adapter: StoreAdapter): void {
     describe('page', () => pageContract(adapter))
     describe('changes', () => changesContract(adapter))
     describe('forget', () => forgettingContract(adapter))
+    describe('canaries', () => canaryContract(adapter))
     describe('several instances', () => instanceContract(adapter))
   })
 }

@@ -2,10 +2,12 @@ import type { EventType, RunifyEvent } from '../events/catalogue.ts'
 import type { EpochMs } from '../events/instant.ts'
 import type { Cursors, PartitionCursor } from '../log/position.ts'
 import type { Tombstone } from '../log/tombstone.ts'
+import type { CanaryBatch, StoredCanary } from './canaries.ts'
 import type { StoredEvent } from './columns.ts'
 import type { ErasedType } from './event-queries.ts'
 import type { TextFormat } from './event-text.ts'
 
+export type { CanaryBatch, StoredCanary } from './canaries.ts'
 export type { StoredEvent } from './columns.ts'
 
 /**
@@ -120,6 +122,12 @@ export interface EventStore extends AsyncDisposable {
    */
   write(batch: StoreBatch): Promise<WriteOutcome>
 
+  /** Stores canaries and moves their partition's cursor, like `write`; old ones go (`CANARIES_KEPT`). */
+  writeCanaries(batch: CanaryBatch): Promise<void>
+
+  /** Where a canary is in the log, once it is stored. */
+  canary(traceId: string): Promise<StoredCanary | undefined>
+
   /** Up to `limit` events in the order of (time, trace_id). */
   page(query: PageQuery): Promise<RunifyEvent[]>
 
@@ -129,7 +137,8 @@ export interface EventStore extends AsyncDisposable {
   /**
    * What was stored after `after`, up to `limit` rows. A reader that keeps `next` misses nothing, ever. What has been
    * erased comes no more; `erasures` tells of it, once, and while one is under way nothing else comes: so a reader that
-   * handles erasures before it goes on has had of the erased events just those below its cursors.
+   * handles erasures before it goes on has had of the erased events just those below its cursors. Canaries are no
+   * changes, but `next` passes them when all that was stored before has been read.
    */
   changes(query: { after: Cursors; limit: number }): Promise<ChangePage>
 

@@ -1,5 +1,5 @@
 import { Failure, isFailure } from '../errors.ts'
-import { CATALOGUE, type EventType, typeOfTopic } from '../events/catalogue.ts'
+import { CANARY, CATALOGUE, type EventType, typeOfTopic } from '../events/catalogue.ts'
 import { fromWire } from '../events/codec.ts'
 import { type EpochMs, formatInstant, parseInstant } from '../events/instant.ts'
 import { type Cursors, formatCursors, type PartitionCursor, parseCursors } from '../log/position.ts'
@@ -7,6 +7,9 @@ import { FORGOTTEN_TOPIC } from '../log/tombstone.ts'
 import { ERASED_TYPES } from './event-queries.ts'
 import type { ChangePage, ErasedEvent, Erasure, EventReader, StoredEvent } from './event-store.ts'
 import { encodeErasedPlace, encodeUserPlace } from './user-place.ts'
+
+/** Of what is stored beside events. */
+const BESIDE: readonly string[] = [CANARY.topic, FORGOTTEN_TOPIC]
 
 export type HttpEventReaderOptions = {
   /** Where Storage answers, as `http://storage:8090`. */
@@ -164,7 +167,7 @@ function readCursors(text: string): PartitionCursor[] {
   const cursors = parseCursors(text)
   if (
     cursors === undefined ||
-    cursors.some(({ topic }) => topic !== FORGOTTEN_TOPIC && typeOfTopic(topic) === undefined)
+    cursors.some(({ topic }) => !BESIDE.includes(topic) && typeOfTopic(topic) === undefined)
   ) {
     throw new Error(`not positions of events: ${text}`)
   }

@@ -22,23 +22,38 @@ export async function writeBatch(session: MysqlSession, batch: StoreBatch): Prom
   const { type, partition, from, next, events } = batch
   const topic = topicOf(type)
   const kept = await withoutForgotten(session, events)
-  const at = await lockCursor(session, { topic, partition })
-  if (at < from) {
-    const detail = `${topic}:${partition} is stored up to ${at}, the batch begins at ${from}`
-    throw new Failure('position_conflict', detail, { retryable: true })
-  }
+  const at = await lockCursor(session, { topic, partition, from })
   if (at >= next) return { keep: false, result: { kind: 'stored', stored: 0, repeated: events.length } }
   const writer = new EventWriter(session, batch)
   const stored = await writer.write(kept.filter(({ offset }) => offset >= at))
   if (writer.refused.length > 0) {
     return { keep: false, result: { kind: 'refused', events: writer.refused.toSorted((a, b) => a.offset - b.offset) } }
   }
-  const row = `topic = ${literal(topic)} AND partition_id = ${partition}`
-  await session.query(`UPDATE stored_cursors SET next = ${next}, \`stored\` = \`stored\` + ${stored} WHERE ${row}`)
+  await moveCursor(session, { topic, partition, next, stored })
   return { keep: true, result: storedOutcome({ stored, events: events.length, kept: kept.length }) }
 }
 
-async function lockCursor(session: MysqlSession, at: { topic: string; partition: number }): Promise<number> {
+/** Throws where a batch from `from` on would leave records out. */
+export async function lockCursor(
+  session: MysqlSession,
+  { topic, partition, from }: { topic: string; partition: number; from: number },
+): Promise<number> {
+  const at = await lockedCursor(session, { topic, partition })
+  if (at >= from) return at
+  const detail = `${topic}:${partition} is stored up to ${at}, the batch begins at ${from}`
+  throw new Failure('position_conflict', detail, { retryable: true })
+}
+
+/** The row is there, and locked. */
+export async function moveCursor(
+  session: MysqlSession,
+  { topic, partition, next, stored }: { topic: string; partition: number; next: number; stored: number },
+): Promise<void> {
+  const row = `topic = ${literal(topic)} AND partition_id = ${partition}`
+  await session.query(`UPDATE stored_cursors SET next = ${next}, \`stored\` = \`stored\` + ${stored} WHERE ${row}`)
+}
+
+async function lockedCursor(session: MysqlSession, at: { topic: string; partition: number }): Promise<number> {
   const [topic, partition] = [literal(at.topic), at.partition]
   const read = () =>
     session.query<{ next: number }[]>(

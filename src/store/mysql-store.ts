@@ -1,5 +1,6 @@
 import type { EventType, RunifyEvent } from '../events/catalogue.ts'
 import type { Cursors, PartitionCursor } from '../log/position.ts'
+import { type CanaryBatch, readCanary, type StoredCanary } from './canaries.ts'
 import type { StoredEvent } from './columns.ts'
 import {
   EVENT_TABLES,
@@ -29,6 +30,7 @@ import type {
 } from './event-store.ts'
 import type { TextFormat } from './event-text.ts'
 import { eventMigrations } from './migrations/events.ts'
+import { writeCanaries } from './mysql-canary-writer.ts'
 import type { MysqlDatabase, MysqlOptions } from './mysql-database.ts'
 import { writeBatch } from './mysql-event-writer.ts'
 import { forgetUser } from './mysql-forgetting.ts'
@@ -56,6 +58,14 @@ class MysqlStore implements EventStore {
 
   write(batch: StoreBatch): Promise<WriteOutcome> {
     return this.#database.transact((session) => writeBatch(session, batch))
+  }
+
+  writeCanaries(batch: CanaryBatch): Promise<void> {
+    return this.#database.transact((session) => writeCanaries(session, batch))
+  }
+
+  canary(traceId: string): Promise<StoredCanary | undefined> {
+    return this.#database.read((db) => readCanary(db, traceId))
   }
 
   page(query: PageQuery): Promise<RunifyEvent[]> {

@@ -2,9 +2,10 @@ import { join } from 'node:path'
 import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite'
 import type { CompiledQuery, Kysely } from 'kysely'
 import { Failure } from '../errors.ts'
-import { EVENT_TYPES, type EventType, type RunifyEvent } from '../events/catalogue.ts'
+import { CANARY, EVENT_TYPES, type EventType, type RunifyEvent } from '../events/catalogue.ts'
 import { sameContent } from '../events/codec.ts'
 import type { Cursors, PartitionCursor } from '../log/position.ts'
+import { CANARIES_KEPT, type CanaryBatch, readCanary, type StoredCanary } from './canaries.ts'
 import { type ColumnValue, columnsOf, fromRow, type StoredEvent, toRow, uuidToBytes } from './columns.ts'
 import {
   CONFLICT,
@@ -88,6 +89,14 @@ class SqliteStore implements EventStore {
     })
   }
 
+  writeCanaries(batch: CanaryBatch): Promise<void> {
+    return guard('store_unavailable', () => transact(this.#writer, () => this.#writeCanaries(batch)))
+  }
+
+  canary(traceId: string): Promise<StoredCanary | undefined> {
+    return guard('store_unavailable', () => readCanary(this.#reader, traceId))
+  }
+
   page(query: PageQuery): Promise<RunifyEvent[]> {
     return guard('store_unavailable', () => readPage(this.#reader, query))
   }
@@ -148,11 +157,7 @@ class SqliteStore implements EventStore {
 
   #writeBatch({ type, partition, from, next, events }: StoreBatch): WriteOutcome {
     const topic = topicOf(type)
-    const at = (this.#statements.cursor.get(topic, partition) as { next: number } | undefined)?.next ?? 0
-    if (at < from) {
-      const detail = `${topic}:${partition} is stored up to ${at}, the batch begins at ${from}`
-      throw new Failure('position_conflict', detail, { retryable: true })
-    }
+    const at = this.#cursorOf({ topic, partition, from })
     if (at >= next) return { kind: 'stored', stored: 0, repeated: events.length }
     const { insert } = this.#statements.tables[type]
     const refused: RefusedEvent[] = []
@@ -171,6 +176,26 @@ class SqliteStore implements EventStore {
     if (refused.length > 0) throw new Refused(refused)
     this.#statements.moveCursor.run(topic, partition, next, stored)
     return storedOutcome({ stored, events: events.length, kept: kept.length })
+  }
+
+  #writeCanaries({ partition, from, next, canaries }: CanaryBatch): void {
+    const { topic } = CANARY
+    const at = this.#cursorOf({ topic, partition, from })
+    if (at >= next) return
+    for (const { offset, trace_id, date_created } of canaries) {
+      // A record that was appended twice has the place of its first.
+      if (offset >= at) this.#statements.insertCanary.run(partition, offset, uuidToBytes(trace_id), date_created)
+    }
+    this.#statements.removeCanaries.run(partition, next - CANARIES_KEPT)
+    this.#statements.moveCursor.run(topic, partition, next, 0)
+  }
+
+  /** Throws where a batch from `from` on would leave records out. */
+  #cursorOf({ topic, partition, from }: { topic: string; partition: number; from: number }): number {
+    const at = (this.#statements.cursor.get(topic, partition) as { next: number } | undefined)?.next ?? 0
+    if (at >= from) return at
+    const detail = `${topic}:${partition} is stored up to ${at}, the batch begins at ${from}`
+    throw new Failure('position_conflict', detail, { retryable: true })
   }
 
   #isRepeat(event: RunifyEvent): boolean {
@@ -230,6 +255,10 @@ function prepareStatements(database: DatabaseSync) {
   ) as unknown as Record<EventType, { insert: StatementSync; byTrace: StatementSync }>
   return {
     tables,
+    insertCanary: database.prepare(
+      'INSERT INTO canaries (log_partition, log_offset, trace_id, date_created) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING',
+    ),
+    removeCanaries: database.prepare('DELETE FROM canaries WHERE log_partition = ? AND log_offset < ?'),
     cursor: database.prepare('SELECT next FROM stored_cursors WHERE topic = ? AND partition_id = ?'),
     moveCursor: database.prepare(
       'INSERT INTO stored_cursors (topic, partition_id, next, stored) VALUES (?, ?, ?, ?) ' +

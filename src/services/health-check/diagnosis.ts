@@ -28,7 +28,13 @@ export const TITLES: Record<ServiceName, string> = {
 }
 
 /** What the services stand on here: the same code is another dependency elsewhere. */
-export type Ground = { log: string; store: string; statistics: string; processingReadsStorage: boolean }
+export type Ground = {
+  log: string
+  store: string
+  statistics: string
+  anomalies: string
+  processingReadsStorage: boolean
+}
 
 export function groundOf({ log, store, storageUrl }: Pick<Config, 'log' | 'store' | 'storageUrl'>): Ground {
   const mysql = store.kind === 'mysql'
@@ -36,6 +42,7 @@ export function groundOf({ log, store, storageUrl }: Pick<Config, 'log' | 'store
     log: log.kind === 'kafka' ? 'Kafka' : 'the embedded log',
     store: mysql ? 'MySQL' : 'the embedded store',
     statistics: mysql ? 'MySQL' : 'the embedded statistics',
+    anomalies: mysql ? 'MySQL' : 'the embedded anomalies',
     processingReadsStorage: storageUrl !== undefined,
   }
 }
@@ -44,6 +51,7 @@ export function groundOf({ log, store, storageUrl }: Pick<Config, 'log' | 'store
 export function dependencyOf(service: ServiceName, code: string, ground: Ground): string | undefined {
   if (code === 'log_unavailable' || code === 'log_overloaded') return ground.log
   if (code === 'statistics_unavailable') return ground.statistics
+  if (code === 'anomalies_unavailable') return ground.anomalies
   if (code !== 'store_unavailable') return undefined
   return service === 'processing' && ground.processingReadsStorage ? TITLES.storage : ground.store
 }
@@ -110,6 +118,7 @@ function leansOn(service: ServiceName, dependency: string, ground: Ground): bool
     storage: [ground.store],
     processing: [ground.statistics, ground.processingReadsStorage ? TITLES.storage : ground.store],
     analyzer: [ground.log],
+    'anomaly-detector': [ground.log, ground.anomalies],
   }
   return needs[service]?.includes(dependency) ?? false
 }

@@ -29,8 +29,8 @@ export type Watched = {
 
 export const WATCHED = SERVICES.filter((service) => service !== 'health-check')
 
-/** Those that say how many runs and songs they have. */
-const COUNTING: readonly ServiceName[] = ['storage', 'processing', 'analyzer']
+/** Those that say how much they have. */
+const COUNTING: readonly ServiceName[] = ['storage', 'processing', 'analyzer', 'anomaly-detector']
 
 /** Asks every service all the time, and remembers a day of it. One round at a time, however slow the answers are. */
 export class Watcher {
@@ -119,7 +119,12 @@ function toVerdict(reply: Reply): Verdict {
 /** Without its counts (it asks for a key that nobody has given) it is healthy all the same. */
 function toSentence(service: ServiceName, reply: Reply): string {
   if (reply.kind === 'none' || reply.status !== 200) return 'Healthy'
-  const { num_running_stats: runs, num_music_info: songs } = reply.body
+  const { num_running_stats: runs, num_music_info: songs, num_anomalies: anomalies } = reply.body
+  if (typeof anomalies === 'number') return `${TITLES[service]} has ${counted(anomalies, 'anomaly', 'anomalies')}`
   if (typeof runs !== 'number' || typeof songs !== 'number') return 'Healthy'
-  return `${TITLES[service]} has ${runs} ${runs === 1 ? 'run' : 'runs'} and ${songs} ${songs === 1 ? 'song' : 'songs'}`
+  return `${TITLES[service]} has ${counted(runs, 'run', 'runs')} and ${counted(songs, 'song', 'songs')}`
+}
+
+function counted(count: number, one: string, many: string): string {
+  return `${count} ${count === 1 ? one : many}`
 }

@@ -1,6 +1,7 @@
 import { randomUUIDv7 } from 'node:crypto'
 import { Failure } from '../../errors.ts'
-import { CATALOGUE, type EventType, type RunifyEvent } from '../../events/catalogue.ts'
+import { encodeCanary } from '../../events/canary.ts'
+import { CANARY, CATALOGUE, type EventType, type RunifyEvent } from '../../events/catalogue.ts'
 import {
   type Checked,
   checkEvent,
@@ -49,6 +50,14 @@ export class Intake {
     const event = this.#accept(type, checked, idempotencyKey)
     await this.#log.append([toRecord(event)])
     return event.trace_id
+  }
+
+  /** One of the health check's own events, like any other. */
+  async takeCanary(): Promise<string> {
+    const trace_id = this.#sources.newId()
+    const value = encodeCanary({ trace_id, date_created: this.#sources.now() })
+    await this.#log.append([{ topic: CANARY.topic, key: trace_id, value }])
+    return trace_id
   }
 
   /** The events of a JSON array: the good ones are kept, all in one append. */

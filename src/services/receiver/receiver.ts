@@ -1,7 +1,8 @@
+import { hash, timingSafeEqual } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import type { Config } from '../../config.ts'
 import { isFailure } from '../../errors.ts'
-import { CATALOGUE, EVENT_TYPES, type EventType } from '../../events/catalogue.ts'
+import { CANARY, CATALOGUE, EVENT_TYPES, type EventType } from '../../events/catalogue.ts'
 import { sentSchema } from '../../events/codec.ts'
 import { BodyBudget, readBody, streamBody } from '../../http/body.ts'
 import type { Answer } from '../../http/post-path.ts'
@@ -45,6 +46,17 @@ export async function createReceiver({
       handler: (request) => take(type, request),
     })
   }
+  const { canaryKey } = config
+  if (canaryKey !== undefined) {
+    server.post(CANARY.path, {
+      ...CANARY_ROUTE,
+      handler: async (request) => {
+        if (!showsKey(request, canaryKey)) throw new HttpProblem('key_scope', 'only the health check sends canaries')
+        request.resume()
+        return { status: 201, body: `{"trace_id":"${await intake.takeCanary()}"}` }
+      },
+    })
+  }
   return server
 
   async function take(type: EventType, request: IncomingMessage): Promise<Answer> {
@@ -80,6 +92,21 @@ export async function createReceiver({
     })
   }
 }
+
+/** In a time that says nothing about the key. */
+function showsKey(request: IncomingMessage, key: string): boolean {
+  const sent = request.headers.authorization ?? ''
+  return timingSafeEqual(hash('sha256', sent, 'buffer'), hash('sha256', `Bearer ${key}`, 'buffer'))
+}
+
+const CANARY_ROUTE = {
+  summary: CANARY.title,
+  description: '',
+  bodies: {},
+  responses: {},
+  problems: [],
+  internal: true,
+} as const
 
 const MEDIA_TYPE = /^\s*(application\/(?:json|x-ndjson))\s*(?:;\s*charset\s*=\s*"?utf-?8"?\s*)?;?\s*$/i
 const VISIBLE_ASCII = /^[\x21-\x7e]{1,128}$/

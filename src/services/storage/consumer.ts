@@ -1,11 +1,12 @@
 import { Failure } from '../../errors.ts'
-import { type EventType, TOPICS, typeOfTopic } from '../../events/catalogue.ts'
+import { decodeCanary } from '../../events/canary.ts'
+import { CANARY, type EventType, TOPICS, typeOfTopic } from '../../events/catalogue.ts'
 import { decodeEvent } from '../../events/codec.ts'
 import { type DeadLetter, encodeDeadLetter } from '../../log/dead-letter.ts'
 import type { EventLog, LogRecord, RecordBatch } from '../../log/event-log.ts'
 import { GroupConsumer } from '../../log/group-consumer.ts'
 import type { PartitionCursor } from '../../log/position.ts'
-import type { EventStore, RefusedEvent, StoreBatch } from '../../store/event-store.ts'
+import type { CanaryBatch, EventStore, RefusedEvent, StoreBatch } from '../../store/event-store.ts'
 import type { Telemetry } from '../../telemetry.ts'
 import { Forgetter } from './forgetter.ts'
 
@@ -24,12 +25,12 @@ export class StorageConsumer {
     this.#consumer = new GroupConsumer({
       log,
       group: 'runify-storage',
-      topics: TOPICS,
+      topics: [...TOPICS, CANARY.topic],
       batchRecordsMax,
       handledAtOnce: store.writesAtOnce,
       cursors: () => this.#cursors(),
       keeper: 'the store',
-      handle: (batch) => this.#store(batch),
+      handle: (batch) => (batch.topic === CANARY.topic ? this.#storeCanaries(batch) : this.#store(batch)),
       failed: (work, error) => telemetry.workFailed(work === 'consume' ? 'storage' : work, error),
       removedUnread: telemetry.recordsRemovedUnread,
     })
@@ -67,6 +68,19 @@ export class StorageConsumer {
       outcome = await store.write(storeBatch)
     }
     telemetry.eventsStored(type, outcome)
+  }
+
+  async #storeCanaries(batch: RecordBatch): Promise<void> {
+    const { partition, from, next } = batch
+    const canaries: CanaryBatch['canaries'][number][] = []
+    const letters: DeadLetter[] = []
+    for (const record of batch.records) {
+      const canary = decodeCanary(record.value)
+      if (canary !== undefined) canaries.push({ ...canary, offset: record.offset })
+      else letters.push(letterFor(batch, record, { reason: 'undecodable', detail: 'the record is not a canary' }))
+    }
+    await this.#bury(letters)
+    await this.#deps.store.writeCanaries({ partition, from, next, canaries })
   }
 
   async #bury(letters: readonly DeadLetter[]): Promise<void> {

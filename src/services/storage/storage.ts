@@ -3,6 +3,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Config } from '../../config.ts'
 import { CATALOGUE, EVENT_TYPES, type EventType } from '../../events/catalogue.ts'
 import { storedSchema, toWire } from '../../events/codec.ts'
+import { formatInstant } from '../../events/instant.ts'
 import { nextPageLink } from '../../http/next-page.ts'
 import type { Parameters, ParameterValues } from '../../http/parameter.ts'
 import { HttpProblem } from '../../http/problem.ts'
@@ -87,6 +88,17 @@ function addRoutes(server: HttpServer, store: EventStore): void {
       return { type: event.type, ...toWire(event), partition, offset }
     },
   })
+  server.get('/canaries/:trace_id', {
+    summary: 'Where one of the newest canaries of the health check is in the log',
+    parameters: { trace_id: { kind: 'uuid', required: true, description: 'As the Receiver answered' } },
+    response: CANARY_RESPONSE,
+    problems: ['not_found', 'store_unavailable'],
+    handler: async ({ values }) => {
+      const found = await store.canary(values.trace_id)
+      if (found === undefined) throw new HttpProblem('not_found', 'no canary with this trace_id is stored')
+      return { ...found, date_created: formatInstant(found.date_created) }
+    },
+  })
   server.get('/changes', {
     summary: 'What was stored after a position, in the order it was stored',
     description: CHANGES_DESCRIPTION,
@@ -137,6 +149,16 @@ function invalidPosition(): HttpProblem {
 const PLACE = {
   partition: { type: 'integer', minimum: 0, description: "Of the type's topic in the log" },
   offset: { type: 'integer', minimum: 0 },
+}
+
+const CANARY_RESPONSE = {
+  type: 'object',
+  required: ['trace_id', 'date_created', 'partition', 'offset'],
+  properties: {
+    trace_id: { type: 'string', format: 'uuid' },
+    date_created: { type: 'string', format: 'date-time' },
+    ...PLACE,
+  },
 }
 
 const RANGE = {

@@ -10,6 +10,7 @@ export function eventMigrations(dialect: Dialect): Record<string, Migration> {
     '001_events': { up: (db) => createEvents(db, dialect) },
     '002_user_created': { up: (db) => indexUserCreated(db, dialect) },
     '003_forgotten_users': { up: (db) => createForgottenUsers(db, dialect) },
+    '004_canaries': { up: (db) => createCanaries(db, dialect) },
   }
 }
 
@@ -113,6 +114,22 @@ async function createForgottenUsers(db: Kysely<unknown>, dialect: Dialect): Prom
     create table if not exists forgetting_gate (id integer primary key, tombstones bigint not null) engine = InnoDB
   `.execute(db)
   await sql`insert ignore into forgetting_gate values (1, 0)`.execute(db)
+}
+
+/** The health check's own events, which are no user's. */
+async function createCanaries(db: Kysely<unknown>, dialect: Dialect): Promise<void> {
+  const sqlite = dialect === 'sqlite'
+  await db.schema
+    .createTable('canaries')
+    .ifNotExists()
+    .addColumn('log_partition', 'integer', (column) => column.notNull())
+    .addColumn('log_offset', sqlite ? 'integer' : 'bigint', (column) => column.notNull())
+    .addColumn('trace_id', sql.raw(columnType(dialect, 'uuid')), (column) => column.notNull())
+    .addColumn('date_created', sql.raw(columnType(dialect, 'instant')), (column) => column.notNull())
+    .addPrimaryKeyConstraint('canaries_position', ['log_partition', 'log_offset'])
+    .addUniqueConstraint('canaries_trace', ['trace_id'])
+    .modifyEnd(sqlite ? sql`strict, without rowid` : sql`engine = InnoDB`)
+    .execute()
 }
 
 /** MySQL cannot undo DDL: what a migration that was killed has made is there when it begins again. */
