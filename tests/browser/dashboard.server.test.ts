@@ -17,6 +17,7 @@ describe('The dashboard in a browser, on Kafka and MySQL', () => {
   before(async () => {
     const servers = await Promise.all([startKafka(), startMysql()])
     const [kafka, mysql] = servers.map((server) => opened.use(server))
+    await Promise.all(servers.map((server) => server.clear()))
     const { path: dir } = opened.use(await temporaryFolder())
     const on = { RUNIFY_LOG: kafka?.address ?? '', RUNIFY_STORE: mysql?.address ?? '' }
     runify = opened.use(await spawnRunify({ dir, ...on }))

@@ -52,6 +52,9 @@ export function toWeeks(rows: readonly DayRow[], from: string, to: string): Week
 /** 0 for nothing, else 1…4, by quarters of the days that have something: one marathon does not make all else pale. */
 export function levels(values: readonly number[]): (value: number) => number {
   const sorted = values.filter((value) => value > 0).sort((a, b) => a - b)
-  const cuts = [0.25, 0.5, 0.75].map((part) => sorted[Math.floor(part * sorted.length)] ?? Number.POSITIVE_INFINITY)
-  return (value) => (value > 0 ? 1 + cuts.filter((cut) => value >= cut && cut > (sorted[0] ?? 0)).length : 0)
+  const max = sorted.at(-1) ?? 0
+  // Of a few days the quarters say nothing.
+  if (sorted.length < 8) return (value) => (value > 0 ? Math.ceil((value / max) * 4) : 0)
+  const cuts = [0.25, 0.5, 0.75].map((part) => sorted[Math.floor(part * sorted.length)] as number)
+  return (value) => (value > 0 ? 1 + cuts.filter((cut) => value >= cut).length : 0)
 }

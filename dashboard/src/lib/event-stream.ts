@@ -2,7 +2,10 @@ import { openStream } from './api.ts'
 
 export type StreamEvent = { event: string; id: string; data: string }
 
-/** Reads server-sent events until the stream or the signal ends (WHATWG HTML, 9.2.6). */
+/**
+ * Reads server-sent events until the stream or the signal ends (WHATWG HTML, 9.2.6). Where there is nothing but an id, to
+ * go on from, `data` is empty.
+ */
 export async function* readEvents(address: string, signal: AbortSignal, lastId = ''): AsyncGenerator<StreamEvent> {
   const stream = await openStream(address, signal, lastId)
   const decoder = new TextDecoder()
@@ -19,7 +22,7 @@ export async function* readEvents(address: string, signal: AbortSignal, lastId =
       for (const block of blocks) {
         const found = parseBlock(block)
         if (found.id !== undefined) id = found.id
-        if (found.data !== '' || found.event !== 'message') yield { event: found.event, id, data: found.data }
+        if (found.data !== '' || found.id !== undefined) yield { event: found.event, id, data: found.data }
       }
     }
   } finally {

@@ -1,4 +1,5 @@
 import { type Problem, toProblem } from './api.ts'
+import { seen } from './visible.ts'
 
 /** What is asked again and again. Of the last good answer nothing is lost while a service is away. */
 export type Live<T> = {
@@ -84,14 +85,6 @@ export function live<T>({ of = () => '', ask, everyMs }: LiveOptions<T>): Live<T
       signal.addEventListener('abort', go, { once: true })
     })
   }
-}
-
-function seen(signal: AbortSignal): Promise<void> {
-  if (document.visibilityState === 'visible') return Promise.resolve()
-  return new Promise((resolve) => {
-    document.addEventListener('visibilitychange', () => resolve(), { once: true, signal })
-    signal.addEventListener('abort', () => resolve(), { once: true })
-  })
 }
 
 let now = $state(Date.now())

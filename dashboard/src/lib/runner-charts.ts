@@ -45,7 +45,11 @@ export function weekChart(weeks: readonly Week[], units: Units, colours: Colours
   }
 }
 
-export function paceChart(rows: readonly DayRow[], units: Units, colours: Colours): EChartsCoreOption {
+export function paceChart(
+  { rows, from, to }: { rows: readonly DayRow[]; from: string; to: string },
+  units: Units,
+  colours: Colours,
+): EChartsCoreOption {
   const runs = rows.filter((row) => paceSeconds(row, units) !== undefined)
   const points = runs.map((row) => [row.day, Math.round(paceSeconds(row, units) as number)])
   return {
@@ -71,6 +75,8 @@ export function paceChart(rows: readonly DayRow[], units: Units, colours: Colour
     },
     xAxis: {
       type: 'time',
+      min: from,
+      max: to,
       axisLabel: { color: colours.muted, hideOverlap: true },
       axisLine: { lineStyle: { color: colours.line } },
       axisTick: { show: false },

@@ -27,6 +27,15 @@ export function lastUser(): string {
   return rememberedUsers()[0] ?? ''
 }
 
+/** Also where the page did not come by a way that the browser trusts, which has no `randomUUID`. */
+export function newUser(): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(16))
+  bytes[6] = ((bytes[6] as number) & 0x0f) | 0x40
+  bytes[8] = ((bytes[8] as number) & 0x3f) | 0x80
+  const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('')
+  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-')
+}
+
 type Seen = { user_id: string; date_created: string }
 
 /** The users of the newest events, the newest first. */
