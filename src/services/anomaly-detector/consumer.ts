@@ -13,6 +13,8 @@ export type ConsumerDeps = {
   telemetry: Telemetry
   thresholds: AnomalyThresholds
   batchRecordsMax: number
+  /** The consumer group; those of one group share the partitions. */
+  group?: string
   /** Told after each transaction that found something. */
   onFound?: () => void
 }
@@ -24,10 +26,10 @@ export const JUDGED_TOPICS: readonly string[] = TYPES.map((type) => CATALOGUE[ty
 
 /** The log → the anomalies, each record judged once, as `GroupConsumer` does it. */
 export function createConsumer(deps: ConsumerDeps): GroupConsumer {
-  const { log, anomalies, telemetry, batchRecordsMax } = deps
+  const { log, anomalies, telemetry, batchRecordsMax, group = 'runify-anomalies' } = deps
   return new GroupConsumer({
     log,
-    group: 'runify-anomalies',
+    group,
     topics: JUDGED_TOPICS,
     batchRecordsMax,
     handledAtOnce: anomalies.writesAtOnce,
