@@ -1,5 +1,5 @@
 import type { EpochMs } from '../../events/instant.ts'
-import { uuidFromBytes, uuidToBytes } from '../../store/columns.ts'
+import { uuidToBytes } from '../../store/columns.ts'
 
 /**
  * What is remembered of one user in one topic, so that the next event can be judged: bounded, and the same for the same
@@ -72,23 +72,23 @@ export function countArrival(state: UserState<Remembered>, at: EpochMs): number 
   return arrivals.reduce((sum, { count }) => sum + count, 0)
 }
 
-/** How an event of a type is written, in doubles behind its id. */
+/** How an event of a type is written: as so many doubles behind its id. */
 export type EventForm<E extends Remembered> = {
-  numbers: (event: E) => readonly number[]
-  event: (trace_id: string, numbers: readonly number[]) => E
   numbersCount: number
+  numbers: (event: E) => readonly number[]
+  event: (trace_id: string, number: (n: number) => number) => E
 }
 
 export const RUN_FORM: EventForm<KnownRun> = {
-  numbers: ({ timestamp, duration, distance }) => [timestamp, duration, distance],
-  event: (trace_id, [timestamp = 0, duration = 0, distance = 0]) => ({ trace_id, timestamp, duration, distance }),
   numbersCount: 3,
+  numbers: ({ timestamp, duration, distance }) => [timestamp, duration, distance],
+  event: (trace_id, number) => ({ trace_id, timestamp: number(0), duration: number(1), distance: number(2) }),
 }
 
 export const PLAY_FORM: EventForm<KnownPlay> = {
-  numbers: ({ timestamp, song_duration }) => [timestamp, song_duration],
-  event: (trace_id, [timestamp = 0, song_duration = 0]) => ({ trace_id, timestamp, song_duration }),
   numbersCount: 2,
+  numbers: ({ timestamp, song_duration }) => [timestamp, song_duration],
+  event: (trace_id, number) => ({ trace_id, timestamp: number(0), song_duration: number(1) }),
 }
 
 const VERSION = 1
@@ -127,12 +127,18 @@ export function decodeState<E extends Remembered>(encoded: Uint8Array, form: Eve
     arrivals.push({ second: bytes.readUInt32LE(at), count: bytes.readUInt32LE(at + 4) })
   }
   const events: E[] = []
-  const eventBytes = ID_BYTES + 8 * form.numbersCount
-  for (let at = eventsAt; at < bytes.length; at += eventBytes) {
-    const numbers = Array.from({ length: form.numbersCount }, (_, n) => bytes.readDoubleLE(at + ID_BYTES + 8 * n))
-    events.push(form.event(uuidFromBytes(bytes.subarray(at, at + ID_BYTES)), numbers))
-  }
+  // Several times as quick as the buffer's own methods, and most of the time of judging a runner goes here.
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const ids = bytes.toString('hex')
+  let at = eventsAt
+  const number = (n: number) => view.getFloat64(at + ID_BYTES + 8 * n, true)
+  for (; at < bytes.length; at += ID_BYTES + 8 * form.numbersCount) events.push(form.event(uuidAt(ids, 2 * at), number))
   return { events, arrivals, inBurst: bytes[1] === 1 }
+}
+
+function uuidAt(hex: string, at: number): string {
+  const part = (from: number, to: number) => hex.slice(at + from, at + to)
+  return `${part(0, 8)}-${part(8, 12)}-${part(12, 16)}-${part(16, 20)}-${part(20, 32)}`
 }
 
 export function isBefore(a: Remembered, b: Remembered): boolean {
