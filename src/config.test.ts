@@ -62,6 +62,8 @@ describe('The configuration', () => {
         eventsPerMinute: 300,
         baselineDeviations: 6,
       },
+      webhooks: [],
+      webhookTiming: { groupMs: 1000, groupMax: 100, retryMs: 1000, retryMsMax: 300_000, triesMax: 30 },
       apiKeys: [],
       bodyBytesMax: 4_194_304,
       lineBytesMax: 65_536,
@@ -124,6 +126,11 @@ describe('A number', () => {
     ANOMALY_SONG_OVERLAP_SECONDS: { min: 0, max: 86_400, of: (config) => config.anomalyThresholds.songOverlapSeconds },
     ANOMALY_EVENTS_PER_MINUTE: { min: 1, max: 1_000_000, of: (config) => config.anomalyThresholds.eventsPerMinute },
     ANOMALY_BASELINE_DEVIATIONS: { min: 2, max: 100, of: (config) => config.anomalyThresholds.baselineDeviations },
+    WEBHOOK_GROUP_MS: { min: 0, max: 60_000, of: (config) => config.webhookTiming.groupMs },
+    WEBHOOK_GROUP_MAX: { min: 1, max: 1000, of: (config) => config.webhookTiming.groupMax },
+    WEBHOOK_RETRY_MS: { min: 10, max: 60_000, of: (config) => config.webhookTiming.retryMs },
+    WEBHOOK_RETRY_MS_MAX: { min: 10, max: 3_600_000, of: (config) => config.webhookTiming.retryMsMax },
+    WEBHOOK_TRIES_MAX: { min: 1, max: 10_000, of: (config) => config.webhookTiming.triesMax },
     RUNIFY_BODY_BYTES_MAX: { min: 1024, max: 67_108_864, of: (config) => config.bodyBytesMax },
     RUNIFY_LINE_BYTES_MAX: { min: 1024, max: 1_048_576, of: (config) => config.lineBytesMax },
     RECEIVER_WORKERS: { min: 1, max: 64, of: (config) => config.receiverWorkers },
@@ -240,6 +247,34 @@ describe('The address of Storage', () => {
       assert.equal(message, 'RUNIFY_STORAGE_URL must be an address such as http://storage:8090')
     }
   })
+})
+
+describe('Webhooks', () => {
+  const secret = `whsec_${Buffer.alloc(24, 1).toString('base64')}`
+
+  test('are names, addresses and secrets', () => {
+    const { webhooks } = readConfig({
+      RUNIFY_WEBHOOKS: ` a=https://x.test/in?k=1#${secret}\n b=http://[::1]:9/#${secret}`,
+    })
+    assert.deepEqual(webhooks, [
+      { name: 'a', url: 'https://x.test/in?k=1', secret },
+      { name: 'b', url: 'http://[::1]:9/', secret },
+    ])
+  })
+
+  for (const [what, text] of Object.entries({
+    'an address without a name': `https://x.test/#${secret}`,
+    'an address without a secret': 'a=https://x.test/',
+    'a secret that is too short': 'a=https://x.test/#whsec_AAAA',
+    'another scheme': `a=ftp://x.test/#${secret}`,
+    'a password in the address': `a=https://u:hidden@x.test/#${secret}`,
+    'a name that is there twice': `a=https://x.test/#${secret} a=https://y.test/#${secret}`,
+  })) {
+    test(`are refused, without showing them: ${what}`, () => {
+      assert.match(refusal({ RUNIFY_WEBHOOKS: text }), /^RUNIFY_WEBHOOKS\b/)
+      assert.doesNotMatch(refusal({ RUNIFY_WEBHOOKS: text }), /x\.test|AQEB|hidden/)
+    })
+  }
 })
 
 describe('API keys', () => {

@@ -1,7 +1,14 @@
 import { isIP } from 'node:net'
 import { resolve } from 'node:path'
 import { type KafkaAddress, type MysqlAddress, readKafkaAddress, readMysqlAddress } from './addresses.ts'
-import { type AnomalyThresholds, readAnomalyThresholds } from './anomaly-settings.ts'
+import {
+  type AnomalyThresholds,
+  readAnomalyThresholds,
+  readWebhooks,
+  readWebhookTiming,
+  type WebhookChoice,
+  type WebhookTiming,
+} from './anomaly-settings.ts'
 import { StartError } from './errors.ts'
 
 export const SERVICES = [
@@ -13,7 +20,7 @@ export const SERVICES = [
   'health-check',
   'dashboard',
 ] as const
-export type { AnomalyThresholds } from './anomaly-settings.ts'
+export type { AnomalyThresholds, WebhookChoice, WebhookTiming } from './anomaly-settings.ts'
 export type ServiceName = (typeof SERVICES)[number]
 
 export type LogChoice =
@@ -44,6 +51,9 @@ export type Config = {
   /** How long it waits for an answer, milliseconds, 50…60,000. */
   healthTimeoutMs: number
   anomalyThresholds: AnomalyThresholds
+  /** Where the anomaly detector delivers what it finds. */
+  webhooks: WebhookChoice[]
+  webhookTiming: WebhookTiming
   /** Empty means that nobody is asked for a key. */
   apiKeys: ApiKey[]
   /** The largest JSON body, bytes after decompression. NDJSON has no such limit: it is streamed. */
@@ -136,6 +146,8 @@ export function readConfig(environment: Record<string, string | undefined> = pro
     healthPeriodMs: number('RUNIFY_HEALTH_PERIOD_MS', 5000, 100, 600_000),
     healthTimeoutMs: number('RUNIFY_HEALTH_TIMEOUT_MS', 2000, 50, 60_000),
     anomalyThresholds: readAnomalyThresholds(number),
+    webhooks: readWebhooks('RUNIFY_WEBHOOKS', read('RUNIFY_WEBHOOKS') ?? ''),
+    webhookTiming: readWebhookTiming(number),
     apiKeys,
     bodyBytesMax: number('RUNIFY_BODY_BYTES_MAX', 4 * MIB, 1024, 64 * MIB),
     lineBytesMax: number('RUNIFY_LINE_BYTES_MAX', 64 * 1024, 1024, MIB),

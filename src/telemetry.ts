@@ -165,6 +165,24 @@ function describeEvents(log: Logger, registry: Registry) {
     help: 'Records that clients were told they have missed, because they are too slow or retention was faster',
     registers,
   })
+  const delivered = new Counter({
+    name: 'runify_webhook_anomalies_total',
+    help: 'Anomalies that a webhook has taken',
+    labelNames: ['webhook'],
+    registers,
+  })
+  const tries = new Counter({
+    name: 'runify_webhook_tries_total',
+    help: 'Tries to deliver to a webhook',
+    labelNames: ['webhook', 'outcome'],
+    registers,
+  })
+  const parked = new Gauge({
+    name: 'runify_webhook_parked',
+    help: 'Whether a webhook was given up after too many tries, until a detector starts anew',
+    labelNames: ['webhook'],
+    registers,
+  })
   const failures = new Counter({
     name: 'runify_failures_total',
     help: 'Pieces of background work that failed and are tried again',
@@ -255,6 +273,17 @@ function describeEvents(log: Logger, registry: Registry) {
         anomalies.inc({ type })
         log.debug({ anomaly_type: type, anomaly_id, trace_id }, 'an anomaly')
       }
+    },
+    webhookReady: (webhook: string) => parked.set({ webhook }, 0),
+    webhookDelivered: (webhook: string, count: number) => {
+      delivered.inc({ webhook }, count)
+      tries.inc({ webhook, outcome: 'taken' })
+    },
+    webhookFailed: (webhook: string, failure: { tries: number; why: string; parked: boolean }) => {
+      tries.inc({ webhook, outcome: 'failed' })
+      if (failure.parked) parked.set({ webhook }, 1)
+      if (failure.parked) log.error({ webhook, ...failure }, 'a webhook was given up until a start anew')
+      else log.warn({ webhook, ...failure }, 'a webhook did not take what was found')
     },
     workFailed: (work: string, error: unknown) => {
       failures.inc({ work, code: (error as { code?: string }).code ?? 'unknown' })

@@ -1,5 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Config } from '../../config.ts'
+import { formatInstant } from '../../events/instant.ts'
 import { nextPageLink } from '../../http/next-page.ts'
 import type { Parameters, ParameterValues } from '../../http/parameter.ts'
 import { HttpProblem } from '../../http/problem.ts'
@@ -11,14 +12,28 @@ import { ANOMALIES, ANOMALY_SCHEMA, ANOMALY_TYPES, toWire } from './anomaly.ts'
 import { decodeAnomalyCursor, encodeAnomalyCursor } from './anomaly-cursor.ts'
 import type { AnomalyQuery, AnomalyStore } from './anomaly-store.ts'
 import { createConsumer, JUDGED_TOPICS } from './consumer.ts'
+import { WebhookSender } from './webhook-sender.ts'
 
 export type AnomalyDetectorDeps = { log: EventLog; anomalies: AnomalyStore; config: Config; telemetry: Telemetry }
 
 /** A running anomaly detector: its endpoints, and the consumer that judges the log until it is disposed. */
 export async function createAnomalyDetector(deps: AnomalyDetectorDeps): Promise<HttpServer> {
   const { log, anomalies, config, telemetry } = deps
-  const { anomalyThresholds: thresholds, batchRecordsMax } = config
-  const consumer = createConsumer({ log, anomalies, telemetry, thresholds, batchRecordsMax })
+  const { anomalyThresholds: thresholds, batchRecordsMax, webhooks, webhookTiming: timing } = config
+  const senders = webhooks.map((webhook) => {
+    return new WebhookSender({
+      webhook,
+      timing,
+      store: anomalies.webhooks,
+      telemetry,
+      now: Date.now,
+      random: Math.random,
+    })
+  })
+  const onFound = () => {
+    for (const sender of senders) sender.wake()
+  }
+  const consumer = createConsumer({ log, anomalies, telemetry, thresholds, batchRecordsMax, onFound })
   const server = await HttpServer.create({
     service: 'anomaly-detector',
     description: 'Finds the events of the log that are not as they should be, each once, and tells of them.',
@@ -32,15 +47,15 @@ export async function createAnomalyDetector(deps: AnomalyDetectorDeps): Promise<
   addRoutes(server, deps)
 
   const stop = new AbortController()
-  const consuming = consumer.run(stop.signal)
+  const working = Promise.all([consumer, ...senders].map((one) => one.run(stop.signal)))
   server.onDispose(async () => {
     stop.abort()
-    await consuming
+    await working
   })
   return server
 }
 
-function addRoutes(server: HttpServer, { log, anomalies }: AnomalyDetectorDeps): void {
+function addRoutes(server: HttpServer, { log, anomalies, config }: AnomalyDetectorDeps): void {
   server.get('/anomalies', {
     summary: 'What was found, the newest first',
     description: LIST_DESCRIPTION,
@@ -69,7 +84,13 @@ function addRoutes(server: HttpServer, { log, anomalies }: AnomalyDetectorDeps):
       const cursors = await anomalies.cursors()
       const counts = await anomalies.counts()
       const total = Object.values(counts).reduce((sum, count) => sum + count, 0)
-      return { num_anomalies: total, by_type: counts, as_of: cursors, behind: await countBehind(log, cursors) }
+      const parked = await anomalies.webhooks.parked()
+      const webhooks = config.webhooks.map(({ name }) => {
+        const since = parked.get(name)
+        return { webhook: name, parked_since: since === undefined ? null : formatInstant(since) }
+      })
+      const behind = await countBehind(log, cursors)
+      return { num_anomalies: total, by_type: counts, as_of: cursors, behind, webhooks }
     },
   })
 }
@@ -132,7 +153,7 @@ const LIST_DESCRIPTION =
 const COUNT = { type: 'integer', minimum: 0 }
 const STATS_RESPONSE = {
   type: 'object',
-  required: ['num_anomalies', 'by_type', 'as_of', 'behind'],
+  required: ['num_anomalies', 'by_type', 'as_of', 'behind', 'webhooks'],
   properties: {
     num_anomalies: COUNT,
     by_type: {
@@ -151,5 +172,21 @@ const STATS_RESPONSE = {
       },
     },
     behind: { ...COUNT, description: 'Records in the log that are not judged yet' },
+    webhooks: {
+      type: 'array',
+      description: 'Where anomalies are delivered',
+      items: {
+        type: 'object',
+        required: ['webhook', 'parked_since'],
+        properties: {
+          webhook: { type: 'string' },
+          parked_since: {
+            type: ['string', 'null'],
+            format: 'date-time',
+            description: 'When it was given up after too many tries; null while it is tried',
+          },
+        },
+      },
+    },
   },
 }

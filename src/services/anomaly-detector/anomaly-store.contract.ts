@@ -6,6 +6,7 @@ import { nextOf } from '../../log/position.ts'
 import { ANOMALY_TYPES, type Anomaly, type AnomalyType, anomalyId } from './anomaly.ts'
 import type { AnomalyQuery, AnomalyStore, JudgedBatch } from './anomaly-store.ts'
 import type { FoundAnomaly } from './detector.ts'
+import { webhookContract } from './webhook-store.contract.ts'
 
 /** A fresh place for anomalies. Disposing of it closes every instance of the place and removes what is in it. */
 export type OpenedAnomalies = AsyncDisposable & {
@@ -21,6 +22,7 @@ export function anomalyStoreContract(adapter: AnomalyAdapter): void {
   describe(`anomaly store: ${adapter.name}`, () => {
     describe('judge', () => judgeContract(adapter))
     describe('page', () => pageContract(adapter))
+    describe('webhooks', () => webhookContract(adapter, anomalyOf))
     describe('several instances', () => instanceContract(adapter))
   })
 }

@@ -3,6 +3,7 @@ import type { EpochMs } from '../../events/instant.ts'
 import type { PartitionCursor } from '../../log/position.ts'
 import type { Anomaly, AnomalyType } from './anomaly.ts'
 import type { EncodedStates, Judgement } from './detector.ts'
+import type { WebhookStore } from './webhook-store.ts'
 
 /** Consecutive records of one partition, to be judged: all there is in the log from offset `from` up to `next`. */
 export type JudgedBatch = {
@@ -43,6 +44,9 @@ export type AnomalyPlace = { time: EpochMs; anomaly_id: string }
 export interface AnomalyStore extends AsyncDisposable {
   /** Batches of so many partitions may be judged at once with gain. */
   readonly writesAtOnce: number
+
+  /** How far the webhooks have come. */
+  readonly webhooks: WebhookStore
 
   /** Up to where each partition is judged: the place to read on from. */
   cursors(): Promise<PartitionCursor[]>

@@ -30,6 +30,8 @@ export type AnomalyDatabase = {
   anomaly_cursors: { topic: string; partition_id: number; next: number; last_found: number }
   anomaly_counts: { topic: string; partition_id: number; anomaly_type: string; found: number }
   anomaly_users: { topic: string; user_id: Uint8Array; state: Uint8Array }
+  webhooks: { webhook: string; owner: string; leased_until: number; parked_since: number | null }
+  webhook_cursors: { webhook: string; topic: string; partition_id: number; next: number }
 }
 
 /** In the order of `toRow`. */
@@ -131,7 +133,10 @@ export async function readPage(db: Kysely<AnomalyDatabase>, query: AnomalyQuery)
 
 /** The detector's tables, oldest migration first. A migration that has been released is never edited: add another. */
 export function anomalyMigrations(dialect: Dialect): Record<string, Migration> {
-  return { '001_anomalies': { up: (db) => createAnomalies(db, dialect) } }
+  return {
+    '001_anomalies': { up: (db) => createAnomalies(db, dialect) },
+    '002_webhooks': { up: (db) => createWebhooks(db, dialect) },
+  }
 }
 
 /** One for each order in which pages are read, with and without a type or a user; and for what follows the log. */
@@ -209,6 +214,33 @@ async function createAnomalies(db: Kysely<unknown>, dialect: Dialect): Promise<v
     .addColumn('user_id', type('uuid'), (column) => column.notNull())
     .addColumn('state', sqlite ? 'blob' : sql`mediumblob`, (column) => column.notNull())
     .addPrimaryKeyConstraint('anomaly_users_key', ['topic', 'user_id'])
+    .modifyEnd(ending)
+    .execute()
+}
+
+async function createWebhooks(db: Kysely<unknown>, dialect: Dialect): Promise<void> {
+  const sqlite = dialect === 'sqlite'
+  const name = (size: number) => sql.raw(sqlite ? 'text' : `varchar(${size}) character set ascii collate ascii_bin`)
+  const integer = sqlite ? 'integer' : 'bigint'
+  const ending = sqlite ? sql`strict, without rowid` : sql`engine = InnoDB`
+  await db.schema
+    .createTable('webhooks')
+    .ifNotExists()
+    .addColumn('webhook', name(64), (column) => column.notNull())
+    .addColumn('owner', name(36), (column) => column.notNull())
+    .addColumn('leased_until', integer, (column) => column.notNull())
+    .addColumn('parked_since', integer)
+    .addPrimaryKeyConstraint('webhooks_key', ['webhook'])
+    .modifyEnd(ending)
+    .execute()
+  await db.schema
+    .createTable('webhook_cursors')
+    .ifNotExists()
+    .addColumn('webhook', name(64), (column) => column.notNull())
+    .addColumn('topic', name(249), (column) => column.notNull())
+    .addColumn('partition_id', 'integer', (column) => column.notNull())
+    .addColumn('next', integer, (column) => column.notNull())
+    .addPrimaryKeyConstraint('webhook_cursors_key', ['webhook', 'topic', 'partition_id'])
     .modifyEnd(ending)
     .execute()
 }

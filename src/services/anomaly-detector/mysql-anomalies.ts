@@ -18,6 +18,7 @@ import {
   toRow,
 } from './anomaly-tables.ts'
 import type { EncodedStates, FoundAnomaly } from './detector.ts'
+import { WebhookTables } from './webhook-tables.ts'
 
 /** Far below what the server takes: a state has some kilobytes, each written as two digits. */
 const STATES_MAX = 200
@@ -33,10 +34,12 @@ export async function openMysqlAnomalies(options: MysqlOptions): Promise<Anomaly
 /** The tables on a server, for any number of instances: a partition's cursor is locked by whoever judges the partition. */
 class MysqlAnomalies implements AnomalyStore {
   readonly writesAtOnce = 2
+  readonly webhooks: WebhookTables
   readonly #database: MysqlDatabase<AnomalyDatabase>
 
   constructor(database: MysqlDatabase<AnomalyDatabase>) {
     this.#database = database
+    this.webhooks = new WebhookTables('mysql', (work) => database.read(work))
   }
 
   cursors(): Promise<PartitionCursor[]> {

@@ -18,6 +18,7 @@ import {
   readPage,
   toRow,
 } from './anomaly-tables.ts'
+import { WebhookTables } from './webhook-tables.ts'
 
 /** Opens the detector's database `anomalies.db` in the folder, and brings it to its newest form. */
 export async function openSqliteAnomalies({ dir }: { dir: string }): Promise<AnomalyStore> {
@@ -30,6 +31,7 @@ export async function openSqliteAnomalies({ dir }: { dir: string }): Promise<Ano
 
 class SqliteAnomalies implements AnomalyStore {
   readonly writesAtOnce = 1
+  readonly webhooks: WebhookTables
   readonly #reader: Kysely<AnomalyDatabase>
   readonly #writer: DatabaseSync
   readonly #statements: ReturnType<typeof prepareStatements>
@@ -38,6 +40,7 @@ class SqliteAnomalies implements AnomalyStore {
     this.#reader = reader
     this.#writer = writer
     this.#statements = prepareStatements(writer)
+    this.webhooks = new WebhookTables('sqlite', (work) => guard('anomalies_unavailable', () => work(reader)))
   }
 
   cursors(): Promise<PartitionCursor[]> {

@@ -1,0 +1,28 @@
+import { createHmac } from 'node:crypto'
+import { derivedUuid } from '../../events/trace-id.ts'
+import { type Anomaly, toWire } from './anomaly.ts'
+
+/** What is sent to a webhook: the same id for the same anomalies, however often it is tried. */
+export type WebhookMessage = { id: string; body: string }
+
+export function toMessage(webhook: string, anomalies: readonly Anomaly[]): WebhookMessage {
+  const id = derivedUuid(`webhook\n${webhook}\n${anomalies.map(({ anomaly_id }) => anomaly_id).join('\n')}`)
+  return { id, body: JSON.stringify({ type: 'anomalies.found', data: { anomalies: anomalies.map(toWire) } }) }
+}
+
+/**
+ * The headers of one try, by the Standard Webhooks specification 1.0 (standardwebhooks.com): the signature is HMAC-SHA256
+ * over `id.timestamp.body` with the secret's bytes, in base64 behind `v1,`. `now` in epoch milliseconds.
+ */
+export function signedHeaders(message: WebhookMessage, secret: string, now: number): Record<string, string> {
+  const timestamp = String(Math.floor(now / 1000))
+  const key = Buffer.from(secret.replace(/^whsec_/, ''), 'base64')
+  const signature = createHmac('sha256', key).update(`${message.id}.${timestamp}.${message.body}`).digest('base64')
+  return {
+    'content-type': 'application/json',
+    'user-agent': 'Runify',
+    'webhook-id': message.id,
+    'webhook-timestamp': timestamp,
+    'webhook-signature': `v1,${signature}`,
+  }
+}

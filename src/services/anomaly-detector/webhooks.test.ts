@@ -1,0 +1,231 @@
+import assert from 'node:assert/strict'
+import { createHmac, randomUUID } from 'node:crypto'
+import { once } from 'node:events'
+import { mkdtempDisposable } from 'node:fs/promises'
+import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
+import { describe, test } from 'node:test'
+import type { WebhookTiming } from '../../config.ts'
+import { createTelemetry } from '../../telemetry.ts'
+import { type Anomaly, anomalyId } from './anomaly.ts'
+import type { AnomalyStore } from './anomaly-store.ts'
+import { openSqliteAnomalies } from './sqlite-anomalies.ts'
+import { retryDelayMs, WebhookSender } from './webhook-sender.ts'
+
+const SECRET = `whsec_${Buffer.alloc(32, 7).toString('base64')}`
+const PROMPT: WebhookTiming = { groupMs: 0, groupMax: 10, retryMs: 10, retryMsMax: 20, triesMax: 1000 }
+const WAIT = { interval: 5, timeout: 20_000 }
+
+type Received = { headers: IncomingHttpHeaders; body: string; ids: string[] }
+type Reply = (response: ServerResponse, received: Received) => void
+
+describe('A webhook', () => {
+  test('is sent what is found, in order, in groups, signed', async (t) => {
+    await using place = await openPlace()
+    await using receiver = await openReceiver()
+    await using _sender = await startSender(place, receiver)
+    const ids = await place.find(25)
+    await t.waitFor(() => assert.deepEqual(receiver.ids(), ids), WAIT)
+    for (const { headers, body } of receiver.received) {
+      const { type, data } = JSON.parse(body)
+      assert.equal(type, 'anomalies.found')
+      assert.ok(data.anomalies.length <= 10 + 16)
+      assert.deepEqual(
+        data.anomalies.map(({ timestamp }: { timestamp: string }) => timestamp),
+        data.anomalies.map(() => '2024-05-01T00:00:00.000Z'),
+      )
+      assert.equal(headers['content-type'], 'application/json')
+      assert.ok(isSigned(headers, body))
+      assert.ok(!isSigned(headers, `${body} `))
+    }
+  })
+
+  test('is tried again with the same id until it takes it, and misses nothing', async (t) => {
+    await using place = await openPlace()
+    let tries = 0
+    await using receiver = await openReceiver((response) => {
+      tries++
+      if (tries % 3 === 1) response.writeHead(503).end()
+      else if (tries % 3 === 2) response.destroy()
+      else response.writeHead(204).end()
+    })
+    await using _sender = await startSender(place, receiver)
+    const ids = await place.find(40)
+    await t.waitFor(() => assert.deepEqual(new Set(receiver.ids()), new Set(ids)), WAIT)
+    const [first, second, third] = receiver.received.map(({ headers }) => headers['webhook-id'])
+    assert.deepEqual([second, third], [first, first])
+  })
+
+  test('is not followed elsewhere', async (t) => {
+    await using place = await openPlace()
+    await using elsewhere = await openReceiver()
+    await using receiver = await openReceiver((response) => {
+      response.writeHead(307, { location: elsewhere.url }).end()
+    })
+    await using _sender = await startSender(place, receiver)
+    await place.find(1)
+    await t.waitFor(() => assert.ok(receiver.received.length > 3), WAIT)
+    assert.equal(elsewhere.received.length, 0)
+  })
+
+  test('that is slow holds nobody up', async (t) => {
+    await using place = await openPlace()
+    await using slow = await openReceiver(() => {})
+    await using quick = await openReceiver()
+    const hanging = await startSender(place, slow, { name: 'slow' })
+    await using _quick = await startSender(place, quick, { name: 'quick' })
+    const ids = await place.find(30)
+    await t.waitFor(() => assert.deepEqual(quick.ids(), ids), WAIT)
+    assert.equal(slow.received.length, 1)
+    const stopping = performance.now()
+    await hanging[Symbol.asyncDispose]()
+    assert.ok(performance.now() - stopping < 2000, 'nor who stops')
+  })
+
+  test('goes on where it was after a restart, and one that is new begins with what comes', async (t) => {
+    await using place = await openPlace()
+    await place.find(5)
+    await using receiver = await openReceiver()
+    let ids: string[]
+    {
+      await using _sender = await startSender(place, receiver)
+      ids = await place.find(5)
+      await t.waitFor(() => assert.deepEqual(receiver.ids(), ids), WAIT)
+    }
+    ids.push(...(await place.find(5)))
+    await using _sender = await startSender(place, receiver)
+    await t.waitFor(() => assert.deepEqual(receiver.ids(), ids), WAIT)
+  })
+
+  test('is delivered to by one instance at a time', async (t) => {
+    await using place = await openPlace()
+    await using receiver = await openReceiver()
+    await using _one = await startSender(place, receiver)
+    await using _other = await startSender(place, receiver)
+    const ids: string[] = []
+    for (let round = 0; round < 10; round++) ids.push(...(await place.find(3)))
+    await t.waitFor(() => assert.deepEqual(receiver.ids(), ids), WAIT)
+  })
+
+  test('is parked after too many tries, and tried again when a detector starts anew', async (t) => {
+    await using place = await openPlace()
+    let status = 500
+    await using receiver = await openReceiver((response) => response.writeHead(status).end())
+    const { webhooks } = place.anomalies
+    {
+      await using _sender = await startSender(place, receiver, { timing: { ...PROMPT, triesMax: 3 } })
+      await place.find(2)
+      await t.waitFor(async () => assert.equal((await webhooks.parked()).size, 1), WAIT)
+      assert.equal(receiver.received.length, 3)
+      assert.equal(await webhooks.claim({ webhook: 'test', owner: 'x', now: 1e15, until: 1e15 }), false)
+    }
+    status = 200
+    receiver.received.length = 0
+    await using _sender = await startSender(place, receiver)
+    await t.waitFor(() => assert.equal(receiver.ids().length, 2), WAIT)
+    assert.equal((await webhooks.parked()).size, 0)
+  })
+
+  test('has longer and longer to recover, up to the most', () => {
+    const timing = { retryMs: 1000, retryMsMax: 300_000 }
+    const delays = [1, 2, 3, 9, 10, 500].map((tries) => retryDelayMs(tries, timing, 1))
+    assert.deepEqual(delays, [1000, 2000, 4000, 256_000, 300_000, 300_000])
+    assert.equal(retryDelayMs(3, timing, 0), 2000)
+  })
+})
+
+async function openPlace() {
+  const opened = new AsyncDisposableStack()
+  const { path: dir } = opened.use(await mkdtempDisposable(join(tmpdir(), 'runify-webhooks-')))
+  const anomalies: AnomalyStore = opened.use(await openSqliteAnomalies({ dir }))
+  let next = 0
+  /** One in each record, but for the first, which has two. Gives their ids. */
+  const find = async (count: number): Promise<string[]> => {
+    const from = next
+    const found = Array.from({ length: count }, (_, n) => ({ offset: from + Math.max(1, n), anomaly: anyAnomaly() }))
+    next = from + count
+    await anomalies.judge({
+      topic: 't',
+      partition: 0,
+      from,
+      next,
+      users: [],
+      judge: () => ({ found, states: new Map() }),
+    })
+    return found.map(({ anomaly }) => anomaly.anomaly_id)
+  }
+  return { anomalies, find, [Symbol.asyncDispose]: () => opened.disposeAsync() }
+}
+
+function anyAnomaly(): Anomaly {
+  const [trace_id, user_id] = [randomUUID(), randomUUID()]
+  const at = Date.UTC(2024, 4, 1)
+  return {
+    anomaly_id: anomalyId('LongRun', trace_id),
+    anomaly_type: 'LongRun',
+    trace_id,
+    user_id,
+    description: 'A run “far” too long',
+    value: 43_000,
+    threshold: 42_000,
+    timestamp: at,
+    date_created: at,
+  }
+}
+
+async function startSender(
+  { anomalies }: { anomalies: AnomalyStore },
+  { url }: { url: string },
+  { name = 'test', timing = PROMPT }: { name?: string; timing?: WebhookTiming } = {},
+) {
+  const stop = new AbortController()
+  const store = anomalies.webhooks
+  const sender = new WebhookSender({
+    webhook: { name, url, secret: SECRET },
+    timing,
+    store,
+    telemetry: createTelemetry('anomaly-detector', 'silent'),
+    now: Date.now,
+    random: () => 0,
+  })
+  await store.register(name)
+  const running = sender.run(stop.signal)
+  return {
+    [Symbol.asyncDispose]: async () => {
+      stop.abort()
+      await running
+    },
+  }
+}
+
+async function openReceiver(reply: Reply = (response) => response.writeHead(200).end('{}')) {
+  const received: Received[] = []
+  const server = createServer(async (request, response) => {
+    const body = await text(request)
+    const ids = JSON.parse(body).data.anomalies.map((one: Anomaly) => one.anomaly_id)
+    const one = { headers: request.headers, body, ids }
+    received.push(one)
+    reply(response, one)
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/in`,
+    received,
+    ids: () => received.flatMap(({ ids }) => ids),
+    [Symbol.asyncDispose]: async () => {
+      server.closeAllConnections()
+      server.close()
+    },
+  }
+}
+
+/** As a receiver checks it, written down from the specification. */
+function isSigned(headers: IncomingHttpHeaders, body: string): boolean {
+  const signed = `${headers['webhook-id']}.${headers['webhook-timestamp']}.${body}`
+  const expected = createHmac('sha256', Buffer.alloc(32, 7)).update(signed).digest('base64')
+  return headers['webhook-signature'] === `v1,${expected}`
+}
