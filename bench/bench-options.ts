@@ -4,7 +4,7 @@ import { SYSTEM_NAMES, type SystemName } from './report/results.ts'
 /** In the order in which they run: those that need a full store come together, and memory is read last. */
 export const SECTION_NAMES = [
   ...['single', 'open-loop', 'batches', 'freshness'],
-  ...['catching-up', 'ranges', 'statistics', 'event-n', 'memory'],
+  ...['catching-up', 'ranges', 'statistics', 'event-n', 'most-played', 'memory'],
 ] as const
 export type SectionName = (typeof SECTION_NAMES)[number]
 
@@ -42,6 +42,7 @@ sections, all of them where none is named:
   ranges        pages of a range, and the whole as a stream
   statistics    how fast changes are counted, and GET /stats
   event-n       the event with index n
+  most-played   how fast plays are counted, and the most played songs and artists
   memory        the largest memory of every process in this run, with all events going through
 
 Everything takes about 10 minutes embedded, and about 10 on servers; ten million events take about an hour.

@@ -9,19 +9,24 @@ export async function caughtUp({ processing }: Pick<Addresses, 'processing'>): P
   while ((await getJson<{ behind: number }>(`${processing}/stats`)).behind > 0) await sleep(POLL_MS)
 }
 
-/** How many runs Storage has, or Processing has counted: both tell it at the same path. */
-export async function runsAt(address: string): Promise<number> {
-  return (await getJson<{ num_running_stats: number }>(`${address}/stats`)).num_running_stats
+/** What Storage and Processing tell at the same path: how many runs, or plays, there are. */
+type CountName = 'num_running_stats' | 'num_music_info'
+
+export async function runsAt(address: string, name: CountName = 'num_running_stats'): Promise<number> {
+  return (await getJson<Record<CountName, number>>(`${address}/stats`))[name]
 }
 
 /**
  * How many a second came until there were `all`. Counts from the first answer, or from `started`, the beginning of the
  * process, where by the first answer most were there already.
  */
-export async function growthRate(address: string, { all, started }: { all: number; started: number }): Promise<number> {
-  const first = await runsAt(address)
+export async function growthRate(
+  address: string,
+  { all, started, name }: { all: number; started: number; name?: CountName },
+): Promise<number> {
+  const first = await runsAt(address, name)
   const answered = performance.now()
-  for (let count = first; count < all; count = await runsAt(address)) await sleep(POLL_MS)
+  for (let count = first; count < all; count = await runsAt(address, name)) await sleep(POLL_MS)
   const ended = performance.now()
   const [from, begin] = first * 2 > all ? [0, started] : [first, answered]
   return ((all - from) / (ended - begin)) * 1000

@@ -11,6 +11,7 @@ import { CATCHING_UP } from './sections/catching-up.ts'
 import { EVENT_N } from './sections/event-n.ts'
 import { FRESHNESS } from './sections/freshness.ts'
 import { MEMORY } from './sections/memory.ts'
+import { MOST_PLAYED } from './sections/most-played.ts'
 import { OPEN_LOOP } from './sections/open-loop.ts'
 import { RANGES } from './sections/ranges.ts'
 import { SINGLE } from './sections/single.ts'
@@ -28,6 +29,7 @@ const SECTIONS: Record<SectionName, Section> = {
   ranges: RANGES,
   statistics: STATISTICS,
   'event-n': EVENT_N,
+  'most-played': MOST_PLAYED,
   memory: MEMORY,
 }
 

@@ -43,17 +43,27 @@ export async function timesOf(url: string, count: number): Promise<number[]> {
 const BODIES_AT_ONCE = 2
 
 /** Posts the bodies, two at a time; each must be accepted whole. */
-export async function sendAll(receiver: string, type: string, bodies: Iterable<Buffer | string>): Promise<void> {
+export async function sendAll(
+  receiver: string,
+  type: string,
+  bodies: Iterable<Buffer | string>,
+  path?: string,
+): Promise<void> {
   const iterator = bodies[Symbol.iterator]()
   const send = async () => {
-    for (let next = iterator.next(); !next.done; next = iterator.next()) await post(receiver, type, next.value)
+    for (let next = iterator.next(); !next.done; next = iterator.next()) await post(receiver, type, next.value, path)
   }
   await Promise.all(Array.from({ length: BODIES_AT_ONCE }, send))
 }
 
 /** The answer, which must be 201: a 207 would mean that not all of a body counts. */
-export async function post(receiver: string, type: string, body: Buffer | string): Promise<string> {
-  const response = await fetch(`${receiver}/stats/running`, {
+export async function post(
+  receiver: string,
+  type: string,
+  body: Buffer | string,
+  path = '/stats/running',
+): Promise<string> {
+  const response = await fetch(`${receiver}${path}`, {
     method: 'POST',
     headers: { 'content-type': type },
     body: body as Uint8Array<ArrayBuffer> | string,

@@ -21,10 +21,7 @@ export type PlaysPart = {
 /** Everybody's of all time. */
 export type PlayList = 'songs' | 'artists'
 
-/**
- * The rows are in the order of their keys, so that those of one place of a table are written one after the other: that
- * halves what a large fold costs.
- */
+/** The rows of one place of a table come together, so that its pages are looked for once. */
 export function foldPlays(events: Iterable<RunifyEvent>): PlaysPart {
   const songs = new Map<string, Song>()
   const times = new Counts<PlaysPart['times'][number]>()
@@ -34,17 +31,17 @@ export function foldPlays(events: Iterable<RunifyEvent>): PlaysPart {
   for (const event of events) {
     if (event.type !== 'music_info') continue
     const { user_id, song_name, artist, song_duration, timestamp } = event.fields
-    const song = songOf(song_name, artist)
-    const { item, artist_item } = song.song
-    songs.set(song.id, song.song)
+    const { song, id, artistId } = songOf(song_name, artist)
+    const { item, artist_item } = song
+    songs.set(id, song)
     const quarter = Math.floor(timestamp / QUARTER_MS)
     const month = monthOf(timestamp)
-    times.at(`${user_id}${quarter} ${song.id}`, { user_id, quarter, item }, song_duration)
-    times.at(`${quarter} ${song.id}`, { user_id: undefined, quarter, item }, song_duration)
-    months.at(`${month} ${song.id}`, { month, item }, song_duration)
-    users.at(`${user_id}${song.artistId}${song.id}`, { user_id, artist_item, item }, song_duration)
-    lists.at(song.id, { list: 'songs', item }, song_duration)
-    lists.at(`artist ${song.artistId}`, { list: 'artists', item: artist_item }, song_duration)
+    times.add(user_id + quarter, id, song_duration, () => ({ user_id, quarter, item, ...NONE }))
+    times.add(`${quarter}`, id, song_duration, () => ({ user_id: undefined, quarter, item, ...NONE }))
+    months.add(`${month}`, id, song_duration, () => ({ month, item, ...NONE }))
+    users.add(user_id, id, song_duration, () => ({ user_id, artist_item, item, ...NONE }))
+    lists.add('songs', id, song_duration, () => ({ list: 'songs', item, ...NONE }))
+    lists.add('artists', artistId, song_duration, () => ({ list: 'artists', item: artist_item, ...NONE }))
   }
   return {
     songs: [...songs.values()],
@@ -74,23 +71,30 @@ export function quarterOfMonth(month: number): number {
   return new Date(0).setUTCFullYear(1970, month, 1) / QUARTER_MS
 }
 
-/** Rows by a text that sorts as their keys do, nearly. */
-class Counts<R extends Count> {
-  readonly #rows = new Map<string, R>()
+const NONE: Count = { plays: 0, seconds: ZERO_SUM }
 
-  at(id: string, key: Omit<R, keyof Count>, seconds: number): void {
-    let row = this.#rows.get(id)
+/** Rows by the place of a table in which they are, and what they are of there. */
+class Counts<R extends Count> {
+  readonly #places = new Map<string, Map<string, R>>()
+
+  add(place: string, id: string, seconds: number, make: () => R): void {
+    let rows = this.#places.get(place)
+    if (rows === undefined) {
+      rows = new Map()
+      this.#places.set(place, rows)
+    }
+    let row = rows.get(id)
     if (row === undefined) {
-      row = { ...key, plays: 0, seconds: ZERO_SUM } as R
-      this.#rows.set(id, row)
+      row = make()
+      rows.set(id, row)
     }
     row.plays++
     row.seconds = addExactly(row.seconds, seconds)
   }
 
   inOrder(): R[] {
-    const ids = [...this.#rows.keys()].sort()
-    return ids.map((id) => this.#rows.get(id) as R)
+    const places = [...this.#places.keys()].sort()
+    return places.flatMap((place) => [...(this.#places.get(place) as Map<string, R>).values()])
   }
 }
 

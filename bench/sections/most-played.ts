@@ -1,0 +1,93 @@
+import { Random } from '../../src/cli/random.ts'
+import { formatInstant, MS_PER_DAY } from '../../src/events/instant.ts'
+import { LINES_MAX } from '../load/event-bodies.ts'
+import { getJson, sendAll, timesOf } from '../load/http-load.ts'
+import { growthRate } from '../progress.ts'
+import { quantile } from '../quantile.ts'
+import { atMost, type Row } from '../report/results.ts'
+import type { Section } from '../section.ts'
+
+const YEARS = 20
+const USERS = 200
+const SONGS = 20_000
+const ARTISTS = 2000
+/** What one user has played in all those years, where there are so many plays. */
+const HISTORY_MAX = 100_000
+const TIMES = 300
+const HEAVY = '00000000-0000-4000-8000-000000000000'
+const BEGIN = Date.UTC(2005, 0, 1)
+
+const ABOUT =
+  'Plays of 20,000 songs by 2,000 artists in 20 years: up to 100,000 of one user, the others of 200 users. All are stored; ' +
+  'Processing is started and counts them. Then lists of 50, one request at a time.'
+
+/** How fast plays are counted, and how long the lists of what was played most take. */
+export const MOST_PLAYED: Section = {
+  about: { embedded: ABOUT, servers: ABOUT },
+  async measure({ site, options }) {
+    await site.clear()
+    const all = options.events
+    {
+      await using running = await site.start('receiver')
+      await sendAll(running.addresses.receiver, 'application/x-ndjson', bodies(all), '/stats/music')
+    }
+    {
+      await using running = await site.start('storage')
+      await growthRate(running.addresses.storage, { all, started: performance.now(), name: 'num_music_info' })
+    }
+    const started = performance.now()
+    await using running = await site.start('storage', 'processing')
+    const { processing } = running.addresses
+    const counted = await growthRate(processing, { all, started, name: 'num_music_info' })
+    const rows: Row[] = [{ name: 'plays counted', value: counted, unit: 'events/s' }]
+    const of = (query: string) => `?limit=50${query}`
+    const year = '&from=2015-01-01&to=2015-12-31'
+    for (const list of ['songs', 'artists'] as const) {
+      for (const [name, query, target] of [
+        ['everybody, all time', '', atMost(10)],
+        ['a user’s whole history', `&user_id=${HEAVY}`, atMost(10)],
+        ['everybody, a year', year, undefined],
+        ['everybody, a year of a zone', `${year}&time_zone=Asia/Kathmandu`, undefined],
+        ['a user’s year', `&user_id=${HEAVY}${year}`, undefined],
+      ] as const) {
+        const url = `${processing}/stats/${list}${of(query)}`
+        if ((await getJson<unknown[]>(url)).length === 0) throw new Error(`${url} has nothing`)
+        const times = await timesOf(url, TIMES)
+        rows.push({
+          name: `${list}: ${name}, p99`,
+          value: quantile(times, 0.99),
+          unit: 'ms',
+          ...(target && { target }),
+        })
+      }
+    }
+    return rows
+  },
+}
+
+function* bodies(count: number): Generator<string> {
+  const random = new Random(11, 0, 0)
+  const users = Array.from(
+    { length: USERS },
+    (_, index) => `${HEAVY.slice(0, -6)}${String(index + 1).padStart(6, '0')}`,
+  )
+  const heavy = Math.min(HISTORY_MAX, Math.floor(count / 2))
+  for (let sent = 0; sent < count; ) {
+    const lines: string[] = []
+    for (; lines.length < LINES_MAX && sent < count; sent++) {
+      // In the order of time, as most events come; few songs come often.
+      const song = Math.floor(SONGS * random.uniform() * random.uniform() * random.uniform())
+      const isHeavy = Math.floor(((sent + 1) * heavy) / count) > Math.floor((sent * heavy) / count)
+      const timestamp = BEGIN + Math.floor((sent / count) * YEARS * 365 * MS_PER_DAY)
+      const event = {
+        user_id: isHeavy ? HEAVY : random.pick(users),
+        song_name: `The song with the number ${song}`,
+        artist: `The artist with the number ${song % ARTISTS}`,
+        song_duration: 120 + (song % 240),
+        timestamp: formatInstant(timestamp),
+      }
+      lines.push(JSON.stringify(event))
+    }
+    yield `${lines.join('\n')}\n`
+  }
+}
