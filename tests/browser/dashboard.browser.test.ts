@@ -74,16 +74,19 @@ describe('The dashboard in a browser', () => {
     of.locator(`[data-count=${kind}]`, { hasText: new RegExp(`^${expected}$`) }).waitFor()
 
   test('has a first view that is small and soon there, also when nothing is in the browser yet', async (t) => {
+    await using fresh = await openViewer(browser)
+    const session = await fresh.context.newCDPSession(fresh.page)
+    let bytes = 0
+    session.on('Network.loadingFinished', ({ encodedDataLength }) => {
+      bytes += encodedDataLength
+    })
+    await session.send('Network.enable')
+    await session.send('Network.setCacheDisabled', { cacheDisabled: true })
     const loads: { bytes: number; usableMs: number; toldMs: number }[] = []
-    // The machine does other things besides: what the page itself needs is the best of some.
+    // The first one starts a process of the browser, and the machine does other things besides: what the page itself needs is
+    // the best of some.
     while (loads.length < LOADS_MIN || (loads.length < LOADS_MAX && !loads.some(isQuick))) {
-      await using fresh = await openViewer(browser)
-      const session = await fresh.context.newCDPSession(fresh.page)
-      let bytes = 0
-      session.on('Network.loadingFinished', ({ encodedDataLength }) => {
-        bytes += encodedDataLength
-      })
-      await session.send('Network.enable')
+      bytes = 0
       await fresh.page.goto(base)
       const times = await fresh.page.evaluate(async () => {
         const seen = async (what: string) => {
@@ -93,8 +96,8 @@ describe('The dashboard in a browser', () => {
         return { usableMs: await seen('main h1'), toldMs: await seen('[data-count=running]') }
       })
       loads.push({ bytes, ...times })
-      assert.deepEqual(fresh.complaints, [])
     }
+    assert.deepEqual(fresh.complaints, [])
     const tell = ({ bytes, usableMs, toldMs }: (typeof loads)[number]) =>
       `${Math.round(bytes / 1000)} kB, usable after ${Math.round(usableMs)} ms, with figures after ${Math.round(toldMs)} ms`
     t.diagnostic(loads.map(tell).join('; '))
