@@ -3,6 +3,7 @@ import { type Logger, pino } from 'pino'
 import { AggregatorRegistry, Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import type { Config } from './config.ts'
 import type { EventType } from './events/catalogue.ts'
+import { DEAD_LETTER_REASONS } from './log/dead-letter.ts'
 import type { PartitionCursor } from './log/position.ts'
 
 /** What each operational event does: its log line and its metric, together, so that neither is forgotten. */
@@ -232,6 +233,11 @@ function describeEvents(log: Logger, registry: Registry) {
     help: 'When a canary last came all the way through, Unix time; 0 before the first',
     registers,
   })
+  // A series that begins at 1 has not grown for Prometheus: what an alert waits for is there from the beginning, at 0.
+  for (const reason of DEAD_LETTER_REASONS) dead.inc({ reason }, 0)
+  for (const hop of ['accepted', 'stored', 'counted']) canariesLost.inc({ hop }, 0)
+  for (const code of ['log_unavailable', 'log_overloaded']) refused.inc({ code }, 0)
+  failures.inc({ work: 'consume', code: 'removed_unread' }, 0)
 
   return {
     metricsType: registry.contentType,
