@@ -318,6 +318,7 @@ function describeEvents(log: Logger, registry: Registry) {
         log.debug({ anomaly_type: type, anomaly_id, trace_id }, 'an anomaly')
       }
     },
+    anomaliesForgotten: (users: number) => log.info({ users }, 'the anomalies of users were forgotten'),
     webhookReady: (webhook: string) => parked.set({ webhook }, 0),
     webhookDelivered: (webhook: string, count: number) => {
       delivered.inc({ webhook }, count)

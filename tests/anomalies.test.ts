@@ -57,5 +57,10 @@ describe('The anomaly detector', () => {
     const { num_anomalies, by_type } = await getJson(`${url}/stats`)
     const { LongRun, ShortRun, LongSong, ShortSong } = by_type as Record<string, number>
     assert.deepEqual([num_anomalies, LongRun, ShortRun, LongSong, ShortSong], [4, 1, 1, 1, 1])
+
+    const erased = await fetch(`${runify.addresses.storage}/users/${user_id}`, { method: 'DELETE' })
+    assert.equal(erased.status, 200)
+    await waitFor(async () => (await getJson(`${url}/stats`)).num_anomalies === 0)
+    assert.deepEqual(await getList(`${url}/anomalies?user_id=${user_id}`), [], 'a user who is forgotten has none')
   })
 })

@@ -21,6 +21,7 @@ export type AnomalyAdapter = { name: string; open(): Promise<OpenedAnomalies> }
 export function anomalyStoreContract(adapter: AnomalyAdapter): void {
   describe(`anomaly store: ${adapter.name}`, () => {
     describe('judge', () => judgeContract(adapter))
+    describe('forget', () => forgetContract(adapter))
     describe('page', () => pageContract(adapter))
     describe('webhooks', () => webhookContract(adapter, anomalyOf))
     describe('several instances', () => instanceContract(adapter))
@@ -215,6 +216,53 @@ function judgeContract({ open }: AnomalyAdapter): void {
     const seen = await statesOf(anomalies, users)
     assert.equal(Object.keys(seen).length, 3000)
     assert.equal(seen[users[2999] as string]?.[3999], 2999 % 256)
+  })
+}
+
+function forgetContract({ open }: AnomalyAdapter): void {
+  test('removes what was received of a user until then, and what is known of the user, and nothing else', async () => {
+    await using place = await open()
+    const { anomalies } = place
+    const [early, late] = [Date.UTC(2024, 4, 2), Date.UTC(2024, 4, 3)]
+    const found = [
+      foundAt(1, { date_created: early }),
+      foundAt(2, { date_created: early, anomaly_type: 'ShortRun' }),
+      foundAt(3, { date_created: early }),
+      foundAt(4, { date_created: late }),
+      foundAt(5, { date_created: early, user_id: USERS[1] }),
+    ]
+    await anomalies.judge(
+      batchOf({ from: 0, next: 10 }, found, [
+        [USERS[0], bytes(1)],
+        [USERS[1], bytes(2)],
+      ]),
+    )
+    const batch = { topic: 'gone', partition: 0, from: 0, next: 3, forgotten: new Map([[USERS[0], early]]) }
+    await anomalies.forget(batch)
+    await anomalies.forget(batch)
+    const kept = (await allOf(anomalies)).map(({ anomaly_id }) => anomaly_id)
+    assert.deepEqual(new Set(kept), new Set(found.slice(3).map(({ anomaly }) => anomaly.anomaly_id)))
+    const { LongRun, ShortRun } = await anomalies.counts()
+    assert.deepEqual([LongRun, ShortRun], [2, 0])
+    assert.deepEqual(await statesOf(anomalies, USERS), { [USERS[1]]: [2] })
+    assert.equal(nextOf(await anomalies.cursors(), { topic: 'gone', partition: 0 }), 3)
+    await assert.rejects(anomalies.forget({ ...batch, from: 9, next: 10 }), { code: 'position_conflict' })
+  })
+
+  test('is told to whoever judges, with the latest time', async () => {
+    await using place = await open()
+    const { anomalies } = place
+    const forget = (from: number, until: number) =>
+      anomalies.forget({ topic: 'gone', partition: 0, from, next: from + 1, forgotten: new Map([[USERS[0], until]]) })
+    await forget(0, 2000)
+    await forget(1, 1000)
+    const told: (readonly [string, number])[] = []
+    const judge: JudgedBatch['judge'] = (_begin, _states, forgotten) => {
+      told.push(...forgotten)
+      return { found: [], states: new Map() }
+    }
+    await anomalies.judge({ topic: TOPIC, partition: 0, from: 0, next: 1, users: USERS, judge })
+    assert.deepEqual(told, [[USERS[0], 2000]])
   })
 }
 

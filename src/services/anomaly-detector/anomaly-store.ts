@@ -17,8 +17,14 @@ export type JudgedBatch = {
    * Judges the events from offset `begin` on, by the states that the users have. Called within the transaction, and
    * called again when that is run again; must do nothing else.
    */
-  judge: (begin: number, states: EncodedStates) => Judgement
+  judge: (begin: number, states: EncodedStates, forgotten: Forgotten) => Judgement
 }
+
+/** By user_id: until when what was received of a user is forgotten. */
+export type Forgotten = ReadonlyMap<string, EpochMs>
+
+/** Consecutive records of one partition that say who is to be forgotten. */
+export type ForgettingBatch = Pick<JudgedBatch, 'topic' | 'partition' | 'from' | 'next'> & { forgotten: Forgotten }
 
 export type AnomalyQuery = {
   /** The order, the newest first, and what `from` and `to` are about. */
@@ -57,6 +63,12 @@ export interface AnomalyStore extends AsyncDisposable {
    * `position_conflict` when the batch begins behind the cursor. Gives the anomalies that are new.
    */
   judge(batch: JudgedBatch): Promise<Anomaly[]>
+
+  /**
+   * Forgets users: the anomalies of what was received until then, and what is known of them; moves the cursor in the same
+   * transaction. Their events that come later from before then are to be left out: `judge` is told. May be done again.
+   */
+  forget(batch: ForgettingBatch): Promise<void>
 
   /** Up to `limit` anomalies, ordered by (time, anomaly_id), the last first. */
   page(query: AnomalyQuery): Promise<Anomaly[]>

@@ -30,6 +30,7 @@ export type AnomalyDatabase = {
   anomaly_cursors: { topic: string; partition_id: number; next: number; last_found: number }
   anomaly_counts: { topic: string; partition_id: number; anomaly_type: string; found: number }
   anomaly_users: { topic: string; user_id: Uint8Array; state: Uint8Array }
+  anomaly_forgotten: { user_id: Uint8Array; forgotten_at: number }
   webhooks: { webhook: string; owner: string; leased_until: number; parked_since: number | null }
   webhook_cursors: { webhook: string; topic: string; partition_id: number; next: number }
 }
@@ -136,6 +137,7 @@ export function anomalyMigrations(dialect: Dialect): Record<string, Migration> {
   return {
     '001_anomalies': { up: (db) => createAnomalies(db, dialect) },
     '002_webhooks': { up: (db) => createWebhooks(db, dialect) },
+    '003_forgotten': { up: (db) => createForgotten(db, dialect) },
   }
 }
 
@@ -242,5 +244,17 @@ async function createWebhooks(db: Kysely<unknown>, dialect: Dialect): Promise<vo
     .addColumn('next', integer, (column) => column.notNull())
     .addPrimaryKeyConstraint('webhook_cursors_key', ['webhook', 'topic', 'partition_id'])
     .modifyEnd(ending)
+    .execute()
+}
+
+async function createForgotten(db: Kysely<unknown>, dialect: Dialect): Promise<void> {
+  const sqlite = dialect === 'sqlite'
+  await db.schema
+    .createTable('anomaly_forgotten')
+    .ifNotExists()
+    .addColumn('user_id', sql.raw(columnType(dialect, 'uuid')), (column) => column.notNull())
+    .addColumn('forgotten_at', sql.raw(columnType(dialect, 'instant')), (column) => column.notNull())
+    .addPrimaryKeyConstraint('anomaly_forgotten_key', ['user_id'])
+    .modifyEnd(sqlite ? sql`strict, without rowid` : sql`engine = InnoDB`)
     .execute()
 }

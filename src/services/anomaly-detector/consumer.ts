@@ -3,6 +3,7 @@ import { CATALOGUE, type RunifyEvent } from '../../events/catalogue.ts'
 import { decodeEvent } from '../../events/codec.ts'
 import type { EventLog, RecordBatch } from '../../log/event-log.ts'
 import { GroupConsumer } from '../../log/group-consumer.ts'
+import { decodeTombstone, FORGOTTEN_TOPIC } from '../../log/tombstone.ts'
 import type { Telemetry } from '../../telemetry.ts'
 import type { AnomalyStore } from './anomaly-store.ts'
 import { type JudgedType, judgeEvents, type LoggedEvent } from './detector.ts'
@@ -21,7 +22,7 @@ export type ConsumerDeps = {
 
 const TYPES: readonly JudgedType[] = ['running_stats', 'music_info']
 
-/** The topics whose events are judged. */
+/** The topics whose events are judged; that of the users to be forgotten is read too. */
 export const JUDGED_TOPICS: readonly string[] = TYPES.map((type) => CATALOGUE[type].topic)
 
 /** The log → the anomalies, each record judged once, as `GroupConsumer` does it. */
@@ -30,12 +31,12 @@ export function createConsumer(deps: ConsumerDeps): GroupConsumer {
   return new GroupConsumer({
     log,
     group,
-    topics: JUDGED_TOPICS,
+    topics: [...JUDGED_TOPICS, FORGOTTEN_TOPIC],
     batchRecordsMax,
     handledAtOnce: anomalies.writesAtOnce,
     cursors: () => anomalies.cursors(),
     keeper: 'the anomaly detector',
-    handle: (batch) => judgeBatch(deps, batch),
+    handle: (batch) => (batch.topic === FORGOTTEN_TOPIC ? forgetUsers(deps, batch) : judgeBatch(deps, batch)),
     failed: (work, error) => telemetry.workFailed(work === 'consume' ? 'anomalies' : work, error),
     removedUnread: telemetry.recordsRemovedUnread,
   })
@@ -52,14 +53,30 @@ async function judgeBatch({ anomalies, telemetry, thresholds, onFound }: Consume
     from,
     next,
     users,
-    judge: (begin, before) => {
-      const fresh = events.filter(({ offset }) => offset >= begin)
+    judge: (begin, before, forgotten) => {
+      // Of a user who is forgotten, what was received before that: the log holds it still.
+      const isForgotten = ({ fields, date_created }: RunifyEvent) =>
+        date_created <= (forgotten.get(fields.user_id) ?? Number.NEGATIVE_INFINITY)
+      const fresh = events.filter(({ offset, event }) => offset >= begin && !isForgotten(event))
       return judgeEvents(type, fresh, { before, thresholds })
     },
   })
   telemetry.eventsJudged(type, { judged: events.length, skipped })
   telemetry.anomaliesFound(found)
   if (found.length > 0) onFound?.()
+}
+
+async function forgetUsers({ anomalies, telemetry }: ConsumerDeps, batch: RecordBatch): Promise<void> {
+  const { topic, partition, from, next, records } = batch
+  const forgotten = new Map<string, number>()
+  for (const { value } of records) {
+    const tombstone = decodeTombstone(value)
+    if (tombstone === undefined) continue
+    const { user_id, forgotten_at } = tombstone
+    forgotten.set(user_id, Math.max(forgotten_at, forgotten.get(user_id) ?? forgotten_at))
+  }
+  await anomalies.forget({ topic, partition, from, next, forgotten })
+  telemetry.anomaliesForgotten(forgotten.size)
 }
 
 /** What is no event is Storage's to put into the dead letters; here it is counted. */

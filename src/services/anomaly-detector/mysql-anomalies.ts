@@ -5,7 +5,14 @@ import { literal, nameList, rowLiteral, uuidLiteral } from '../../store/mysql-li
 import { openMysqlDatabase } from '../../store/mysql-migrations.ts'
 import type { MysqlSession } from '../../store/mysql-session.ts'
 import type { Anomaly, AnomalyType } from './anomaly.ts'
-import { type AnomalyQuery, type AnomalyStore, type JudgedBatch, refuseGap } from './anomaly-store.ts'
+import {
+  type AnomalyQuery,
+  type AnomalyStore,
+  type ForgettingBatch,
+  type Forgotten,
+  type JudgedBatch,
+  refuseGap,
+} from './anomaly-store.ts'
 import {
   ANOMALY_COLUMNS,
   type AnomalyDatabase,
@@ -50,6 +57,10 @@ class MysqlAnomalies implements AnomalyStore {
     return this.#database.transact((session) => judgeBatch(session, batch))
   }
 
+  forget(batch: ForgettingBatch): Promise<void> {
+    return this.#database.transact((session) => forgetUsers(session, batch))
+  }
+
   page(query: AnomalyQuery): Promise<Anomaly[]> {
     return this.#database.read((db) => readPage(db, query))
   }
@@ -77,7 +88,7 @@ async function judgeBatch(session: MysqlSession, batch: JudgedBatch): Promise<En
   const at = await lockCursor(session, { topic, partition })
   refuseGap({ topic, partition, from, at })
   if (at >= next) return { keep: false, result: [] }
-  const { found, states } = judge(at, await lockStates(session, topic, users))
+  const { found, states } = judge(at, await lockStates(session, topic, users), await forgottenOf(session, users))
   await putStates(session, topic, states)
   const fresh = await insertNew(session, { topic, partition }, found)
   const anomalies = fresh.map(({ anomaly }) => anomaly)
@@ -87,6 +98,50 @@ async function judgeBatch(session: MysqlSession, batch: JudgedBatch): Promise<En
       `WHERE topic = ${literal(topic)} AND partition_id = ${partition}`,
   )
   return { keep: true, result: anomalies }
+}
+
+/** The work of one transaction, likewise. */
+async function forgetUsers(session: MysqlSession, batch: ForgettingBatch): Promise<Ending<void>> {
+  const { topic, partition, from, next, forgotten } = batch
+  const at = await lockCursor(session, { topic, partition })
+  refuseGap({ topic, partition, from, at })
+  if (at >= next) return { keep: false, result: undefined }
+  const cursors = await session.query<{ topic: string }[]>('SELECT DISTINCT topic FROM anomaly_cursors')
+  const topics = cursors.map((row) => literal(row.topic))
+  for (const [user, until] of forgotten) {
+    const whose = `user_id = ${uuidLiteral(user)}`
+    await session.query(
+      `INSERT INTO anomaly_forgotten (user_id, forgotten_at) VALUES (${uuidLiteral(user)}, ${until}) ` +
+        'ON DUPLICATE KEY UPDATE forgotten_at = greatest(forgotten_at, VALUES(forgotten_at))',
+    )
+    // Locked, so that what is counted is what is removed.
+    const gone = await session.query<{ log_topic: string; log_partition: number; anomaly_type: string }[]>(
+      `SELECT log_topic, log_partition, anomaly_type FROM anomalies WHERE ${whose} AND date_created <= ${until} FOR UPDATE`,
+    )
+    for (const { log_topic, log_partition, anomaly_type } of gone) {
+      await session.query(
+        `UPDATE anomaly_counts SET found = found - 1 WHERE topic = ${literal(log_topic)} ` +
+          `AND partition_id = ${log_partition} AND anomaly_type = ${literal(anomaly_type)}`,
+      )
+    }
+    await session.query(`DELETE FROM anomalies WHERE ${whose} AND date_created <= ${until}`)
+    await session.query(`DELETE FROM anomaly_users WHERE topic IN (${topics}) AND ${whose}`)
+  }
+  await session.query(
+    `UPDATE anomaly_cursors SET next = ${next} WHERE topic = ${literal(topic)} AND partition_id = ${partition}`,
+  )
+  return { keep: true, result: undefined }
+}
+
+async function forgottenOf(session: MysqlSession, users: readonly string[]): Promise<Forgotten> {
+  const forgotten = new Map<string, number>()
+  for (const some of chunks(users, ROWS_MAX)) {
+    const rows = await session.query<{ user_id: Uint8Array; forgotten_at: number }[]>(
+      `SELECT user_id, forgotten_at FROM anomaly_forgotten WHERE user_id IN (${some.map(uuidLiteral)})`,
+    )
+    for (const { user_id, forgotten_at } of rows) forgotten.set(uuidFromBytes(user_id), forgotten_at)
+  }
+  return forgotten
 }
 
 type Place = { topic: string; partition: number }

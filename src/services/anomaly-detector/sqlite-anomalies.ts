@@ -5,7 +5,7 @@ import type { PartitionCursor } from '../../log/position.ts'
 import { uuidToBytes } from '../../store/columns.ts'
 import { guard, openReader, openSqlite, transact } from '../../store/sqlite-database.ts'
 import type { Anomaly, AnomalyType } from './anomaly.ts'
-import type { AnomalyQuery, AnomalyStore, JudgedBatch } from './anomaly-store.ts'
+import type { AnomalyQuery, AnomalyStore, ForgettingBatch, JudgedBatch } from './anomaly-store.ts'
 import { refuseGap } from './anomaly-store.ts'
 import {
   ANOMALY_COLUMNS,
@@ -51,6 +51,10 @@ class SqliteAnomalies implements AnomalyStore {
     return guard('anomalies_unavailable', () => transact(this.#writer, () => this.#judge(batch)))
   }
 
+  forget(batch: ForgettingBatch): Promise<void> {
+    return guard('anomalies_unavailable', () => transact(this.#writer, () => this.#forget(batch)))
+  }
+
   page(query: AnomalyQuery): Promise<Anomaly[]> {
     return guard('anomalies_unavailable', () => readPage(this.#reader, query))
   }
@@ -78,11 +82,14 @@ class SqliteAnomalies implements AnomalyStore {
     refuseGap({ topic, partition, from, at })
     if (at >= next) return []
     const before = new Map<string, Uint8Array>()
+    const forgotten = new Map<string, number>()
     for (const user of users) {
+      const until = this.#statements.forgotten.get(uuidToBytes(user)) as { forgotten_at: number } | undefined
+      if (until !== undefined) forgotten.set(user, until.forgotten_at)
       const row = state.get(topic, uuidToBytes(user)) as { state: Uint8Array } | undefined
       if (row !== undefined) before.set(user, row.state)
     }
-    const { found, states } = judge(at, before)
+    const { found, states } = judge(at, before, forgotten)
     for (const [user, encoded] of states) putState.run(topic, uuidToBytes(user), encoded)
     const fresh = found.filter((one) => insert.run(...toRow({ topic, partition }, one)).changes === 1)
     const anomalies = fresh.map(({ anomaly }) => anomaly)
@@ -90,7 +97,25 @@ class SqliteAnomalies implements AnomalyStore {
     moveCursor.run(topic, partition, next, fresh.at(-1)?.offset ?? -1)
     return anomalies
   }
+
+  #forget({ topic, partition, from, next, forgotten }: ForgettingBatch): void {
+    const { cursor, forget, uncount, remove, removeStates, moveCursor } = this.#statements
+    const at = (cursor.get(topic, partition) as { next: number } | undefined)?.next ?? 0
+    refuseGap({ topic, partition, from, at })
+    if (at >= next) return
+    for (const [user, until] of forgotten) {
+      const id = uuidToBytes(user)
+      forget.run(id, until)
+      uncount.run({ user: id, until })
+      remove.run(id, until)
+      removeStates.run(id)
+    }
+    moveCursor.run(topic, partition, next, -1)
+  }
 }
+
+const COUNT_FORGOTTEN = `SELECT count(*) FROM anomalies AS gone WHERE gone.user_id = :user AND gone.date_created <= :until
+  AND gone.log_topic = topic AND gone.log_partition = partition_id AND gone.anomaly_type = anomaly_counts.anomaly_type`
 
 function prepareStatements(database: DatabaseSync) {
   const places = ANOMALY_COLUMNS.map(() => '?')
@@ -104,6 +129,19 @@ function prepareStatements(database: DatabaseSync) {
     insert: database.prepare(
       `INSERT INTO anomalies (${ANOMALY_COLUMNS.join(', ')}) VALUES (${places.join(', ')}) ` +
         'ON CONFLICT (anomaly_id) DO NOTHING',
+    ),
+    forgotten: database.prepare('SELECT forgotten_at FROM anomaly_forgotten WHERE user_id = ?'),
+    forget: database.prepare(
+      'INSERT INTO anomaly_forgotten (user_id, forgotten_at) VALUES (?, ?) ' +
+        'ON CONFLICT (user_id) DO UPDATE SET forgotten_at = max(forgotten_at, excluded.forgotten_at)',
+    ),
+    uncount: database.prepare(
+      `UPDATE anomaly_counts SET found = found - (${COUNT_FORGOTTEN}) WHERE (topic, partition_id, anomaly_type) IN (
+        SELECT log_topic, log_partition, anomaly_type FROM anomalies WHERE user_id = :user AND date_created <= :until)`,
+    ),
+    remove: database.prepare('DELETE FROM anomalies WHERE user_id = ? AND date_created <= ?'),
+    removeStates: database.prepare(
+      'DELETE FROM anomaly_users WHERE topic IN (SELECT topic FROM anomaly_cursors) AND user_id = ?',
     ),
     count: database.prepare(
       'INSERT INTO anomaly_counts (topic, partition_id, anomaly_type, found) VALUES (?, ?, ?, ?) ' +
