@@ -295,7 +295,7 @@ describe('The dashboard in a browser', () => {
       })
     await send('running', (n) => makeRun(n, { user_id, timestamp: at(n, 20_000) }), 20_000)
     await send('music', (n) => makeSong(n, { user_id, timestamp: at(n, 80_000) }), 80_000)
-    await settled(runify, 120_000)
+    await settled(runify, 240_000)
     await page.goto(`${base}/runner/${user_id}?year=2026`)
     await page.evaluate(() => {
       const longest = { ms: 0 }
