@@ -1,3 +1,4 @@
+import { roundSum } from './exact-sum.ts'
 import type { StatisticsStore } from './statistics-store.ts'
 
 const ZONES = [undefined, 'Asia/Kathmandu', 'America/St_Johns']
@@ -24,5 +25,10 @@ export async function answersOf(statistics: StatisticsStore, users: readonly str
     }
   }
   answers.hours = (await statistics.hours({ from: -20_000_000, to: 100_000_000 })).hours
-  return JSON.parse(JSON.stringify(answers))
+  // An exact sum has many forms, by the order in which it was added: what it rounds to is what an answer says of it.
+  return JSON.parse(JSON.stringify(answers, (_, value) => (isSum(value) ? roundSum(value) : value)))
+}
+
+function isSum(value: unknown): value is number[] {
+  return Array.isArray(value) && value.every((part) => typeof part === 'number')
 }
