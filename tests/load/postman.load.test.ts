@@ -88,9 +88,10 @@ describe('The Postman collection', () => {
       answer.code === 'not_found' ? { ...answer, code: 'unknown_path' } : answer,
     )
     const output = await failedRun({ ...runify.addresses, analyzer: analyzer.address })
-    const fault = (path: string) =>
-      `Analyzer / Wrong requests / GET ${path} beyond the end: code is not_found: expected 'unknown_path' to equal 'not_found'`
-    assert.deepEqual(faultsIn(output), ['/running', '/music'].map(fault))
+    const fault = (request: string) =>
+      `Analyzer / Wrong requests / GET ${request}: code is not_found: expected 'unknown_path' to equal 'not_found'`
+    const missing = ['/events/{trace_id} that there is not', '/running beyond the end', '/music beyond the end']
+    assert.deepEqual(faultsIn(output), missing.map(fault))
   })
 
   test('fails when a service stops answering', async () => {
