@@ -16,7 +16,7 @@ import { type System, startSystem } from './system.ts'
 /** What cannot be handled stops nothing, and what was lost comes back from the log. */
 
 const GOOD = 10_000
-const EVENTS = 200_000
+const EVENTS = Number(process.env.RUNIFY_TEST_FAULT_EVENTS ?? 200_000)
 const SETTLED_MS_MAX = 180_000
 const TOPIC = 'runify.music_info'
 
