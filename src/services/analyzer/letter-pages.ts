@@ -1,7 +1,7 @@
 import { CATALOGUE, EVENT_TYPES, type EventType } from '../../events/catalogue.ts'
 import { type EpochMs, formatInstant } from '../../events/instant.ts'
-import type { Parameters } from '../../http/parameter.ts'
-import { HttpProblem } from '../../http/problem.ts'
+import { invalidParameter, type Parameters } from '../../http/parameter.ts'
+import type { HttpProblem } from '../../http/problem.ts'
 import { DEAD_LETTER_REASONS, DEAD_LETTER_TOPIC } from '../../log/dead-letter.ts'
 import type { EventLog } from '../../log/event-log.ts'
 import { formatId, type Letter, letterToWire, originalText } from './letter.ts'
@@ -133,7 +133,7 @@ function decodeCursor(cursor: string, order: WalkOrder): Stretch[] {
 }
 
 function invalidCursor(detail: string): HttpProblem {
-  return new HttpProblem('invalid_parameter', `cursor ${detail}`, { errors: [{ pointer: '/cursor', detail }] })
+  return invalidParameter('cursor', detail)
 }
 
 const TIME = { type: 'string', format: 'date-time' }

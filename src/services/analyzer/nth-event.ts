@@ -1,7 +1,7 @@
 import { CATALOGUE, EVENT_TYPES, type EventType } from '../../events/catalogue.ts'
 import { storedSchema } from '../../events/codec.ts'
 import { formatInstant } from '../../events/instant.ts'
-import type { Parameters, ParameterValues } from '../../http/parameter.ts'
+import { invalidParameter, type Parameters, type ParameterValues } from '../../http/parameter.ts'
 import { HttpProblem } from '../../http/problem.ts'
 import type { HttpServer } from '../../http/server.ts'
 import type { NthRecords } from './nth-record.ts'
@@ -34,7 +34,7 @@ async function indexOf(records: NthRecords, { index, at }: ParameterValues<typeo
   if (index !== undefined && at === undefined) return index
   if (index !== undefined || at === undefined) {
     const detail = 'or at: exactly one of them must be given'
-    throw new HttpProblem('invalid_parameter', `index ${detail}`, { errors: [{ pointer: '/index', detail }] })
+    throw invalidParameter('index', detail)
   }
   const found = await records.indexFrom(at)
   if (found !== undefined) return found

@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream'
 import { CATALOGUE, EVENT_TYPES } from '../../events/catalogue.ts'
-import type { Parameters } from '../../http/parameter.ts'
+import { invalidParameter, type Parameters } from '../../http/parameter.ts'
 import { HttpProblem } from '../../http/problem.ts'
 import type { HttpServer } from '../../http/server.ts'
 import type { EventLog } from '../../log/event-log.ts'
@@ -76,7 +76,7 @@ async function readAfter(
 ): Promise<TailPosition | undefined> {
   const fail = (detail: string) => {
     if (header !== undefined) return new HttpProblem('invalid_header', `Last-Event-ID ${detail}`)
-    return new HttpProblem('invalid_parameter', `after ${detail}`, { errors: [{ pointer: '/after', detail }] })
+    return invalidParameter('after', detail)
   }
   const sent = header ?? after
   // What a browser sends that has seen no id yet.

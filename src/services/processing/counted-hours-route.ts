@@ -1,7 +1,6 @@
 import { EVENT_TYPES } from '../../events/catalogue.ts'
 import { formatInstant, MS_PER_DAY } from '../../events/instant.ts'
-import type { Parameters } from '../../http/parameter.ts'
-import { HttpProblem } from '../../http/problem.ts'
+import { invalidParameter, type Parameters } from '../../http/parameter.ts'
 import type { HttpServer } from '../../http/server.ts'
 import { FINGERPRINTS, MS_PER_HOUR } from './counted-hours.ts'
 import { AS_OF, COUNT } from './schemas.ts'
@@ -19,8 +18,7 @@ export function addCountedHours(server: HttpServer, statistics: StatisticsStore)
     problems: ['statistics_unavailable'],
     handler: async ({ values: { from, to } }) => {
       const detail = to < from ? 'must not be before from' : `must be at most ${DAYS_MAX} days after from`
-      if (to < from || to - from > DAYS_MAX * MS_PER_DAY)
-        throw new HttpProblem('invalid_parameter', `to ${detail}`, { errors: [{ pointer: '/to', detail }] })
+      if (to < from || to - from > DAYS_MAX * MS_PER_DAY) throw invalidParameter('to', detail)
       const range = { from: Math.ceil(from / MS_PER_HOUR), to: Math.ceil(to / MS_PER_HOUR) }
       const { hours, cursors } = await statistics.hours(range)
       return {

@@ -1,7 +1,6 @@
-import type { FastifyReply, FastifyRequest } from 'fastify'
 import { formatDay } from '../../events/instant.ts'
-import type { Parameters } from '../../http/parameter.ts'
-import { HttpProblem } from '../../http/problem.ts'
+import { nextPageLink } from '../../http/next-page.ts'
+import { invalidParameter, type Parameters } from '../../http/parameter.ts'
 import type { HttpServer } from '../../http/server.ts'
 import type { DailyRow } from './days.ts'
 import { COUNT } from './schemas.ts'
@@ -19,7 +18,7 @@ export function addDaily(server: HttpServer, statistics: StatisticsStore): void 
       checkDays(values)
       const { days, more } = await statistics.daily(values)
       const last = days.at(-1)
-      if (more && last !== undefined) linkNext({ request, reply }, last.day + 1)
+      if (more && last !== undefined) reply.header('link', nextPageLink(request, { from: formatDay(last.day + 1) }))
       return reply.type('application/json; charset=utf-8').send(toText(days))
     },
   })
@@ -58,14 +57,7 @@ export const DAYS = {
 
 export function checkDays({ from, to }: { from?: number | undefined; to?: number | undefined }): void {
   if (from === undefined || to === undefined || from <= to) return
-  const detail = 'must not be before from'
-  throw new HttpProblem('invalid_parameter', `to ${detail}`, { errors: [{ pointer: '/to', detail }] })
-}
-
-function linkNext({ request, reply }: { request: FastifyRequest; reply: FastifyReply }, from: number): void {
-  const parameters = new URLSearchParams(request.query as Record<string, string>)
-  parameters.set('from', formatDay(from))
-  reply.header('link', `<${request.url.split('?', 1)[0]}?${parameters}>; rel="next"`)
+  throw invalidParameter('to', 'must not be before from')
 }
 
 const PARAMETERS = {

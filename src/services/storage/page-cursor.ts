@@ -1,4 +1,5 @@
-import { HttpProblem } from '../../http/problem.ts'
+import { invalidParameter } from '../../http/parameter.ts'
+import type { HttpProblem } from '../../http/problem.ts'
 import type { PageQuery } from '../../store/event-store.ts'
 
 type Place = Pick<PageQuery, 'by' | 'order'> & { after: NonNullable<PageQuery['after']> }
@@ -27,5 +28,5 @@ export function readCursor<T>(cursor: string | undefined, decode: (cursor: strin
 }
 
 function invalid(detail: string): HttpProblem {
-  return new HttpProblem('invalid_parameter', `cursor ${detail}`, { errors: [{ pointer: '/cursor', detail }] })
+  return invalidParameter('cursor', detail)
 }

@@ -5,7 +5,7 @@ import { CATALOGUE, EVENT_TYPES, type EventType } from '../../events/catalogue.t
 import { storedSchema, toWire } from '../../events/codec.ts'
 import { formatInstant } from '../../events/instant.ts'
 import { nextPageLink } from '../../http/next-page.ts'
-import type { Parameters, ParameterValues } from '../../http/parameter.ts'
+import { invalidParameter, type Parameters, type ParameterValues } from '../../http/parameter.ts'
 import { HttpProblem } from '../../http/problem.ts'
 import { HttpServer } from '../../http/server.ts'
 import type { EventLog } from '../../log/event-log.ts'
@@ -143,7 +143,7 @@ function toQuery(type: EventType, values: ParameterValues<typeof RANGE>): Omit<P
 
 function invalidPosition(): HttpProblem {
   const detail = 'must be a position as an answer of this path gave it in `next`'
-  return new HttpProblem('invalid_parameter', `after ${detail}`, { errors: [{ pointer: '/after', detail }] })
+  return invalidParameter('after', detail)
 }
 
 const PLACE = {
