@@ -1,6 +1,7 @@
 import { setImmediate as others } from 'node:timers/promises'
 import { isFailure } from '../../errors.ts'
 import type { EventLog, LogRecord } from '../../log/event-log.ts'
+import { SharedLookup } from '../../log/shared-lookup.ts'
 
 export type FollowerOptions = {
   log: EventLog
@@ -18,8 +19,7 @@ const READ_BYTES_MAX = 1024 * 1024
 export class TopicFollower {
   readonly #options: FollowerOptions
   readonly #next = new Map<number, number>()
-  #underWay: Promise<void> | undefined
-  #following: Promise<void> | undefined
+  readonly #reading = new SharedLookup(() => this.#read())
   /** Whether it has left out what was older than `recordsMax`. */
   leftOut = false
 
@@ -29,20 +29,7 @@ export class TopicFollower {
 
   /** Resolves when all has been visited that the topic held at the time of the call. */
   catchUp(): Promise<void> {
-    if (this.#underWay === undefined) {
-      this.#underWay = this.#read().finally(() => {
-        this.#underWay = undefined
-      })
-      return this.#underWay
-    }
-    // What is being read may have seen the end before this call: those who wait share the reading after it.
-    this.#following ??= this.#underWay
-      .catch(() => {})
-      .then(() => {
-        this.#following = undefined
-        return this.catchUp()
-      })
-    return this.#following
+    return this.#reading.ask()
   }
 
   /** Up to where each partition has been visited. */

@@ -1,5 +1,6 @@
 import type { EpochMs } from '../../events/instant.ts'
 import type { EventLog } from '../../log/event-log.ts'
+import { SharedLookup } from '../../log/shared-lookup.ts'
 
 /** The ends of a topic's partitions. `at` is a time when all that is older than a moment was in them. */
 export type TopicSnapshot = {
@@ -17,8 +18,7 @@ export class TopicSnapshots {
   readonly #topic: string
   readonly #now: () => EpochMs
   #last: { snapshot: TopicSnapshot; takenAt: number } | undefined
-  #underWay: Promise<TopicSnapshot> | undefined
-  #next: Promise<TopicSnapshot> | undefined
+  readonly #lookup = new SharedLookup(() => this.#take())
 
   constructor({ log, topic, now }: { log: EventLog; topic: string; now: () => EpochMs }) {
     this.#log = log
@@ -35,23 +35,7 @@ export class TopicSnapshots {
 
   /** One that is begun from now on. */
   take(): Promise<TopicSnapshot> {
-    if (this.#underWay === undefined) return this.#begin()
-    // What is under way may have been answered before this was asked.
-    this.#next ??= this.#underWay
-      .catch(() => {})
-      .then(() => {
-        this.#next = undefined
-        return this.#begin()
-      })
-    return this.#next
-  }
-
-  #begin(): Promise<TopicSnapshot> {
-    const underWay = this.#take().finally(() => {
-      if (this.#underWay === underWay) this.#underWay = undefined
-    })
-    this.#underWay = underWay
-    return underWay
+    return this.#lookup.ask()
   }
 
   async #take(): Promise<TopicSnapshot> {

@@ -42,3 +42,22 @@ test('A shared look-up that fails fails for those who waited for it, and is done
   begun[2]?.resolve(3)
   assert.equal(await third, 3)
 })
+
+test('A shared look-up is never under way twice, whenever somebody asks', async () => {
+  let underWay = 0
+  let done = 0
+  const lookup = new SharedLookup(async () => {
+    assert.equal(++underWay, 1)
+    await Promise.resolve()
+    underWay--
+    return ++done
+  })
+  const asked: Promise<number>[] = []
+  for (let turn = 0; turn < 200; turn++) {
+    // Between any two steps of what is under way.
+    for (let steps = turn % 7; steps > 0; steps--) await Promise.resolve()
+    asked.push(lookup.ask())
+  }
+  await Promise.all(asked)
+  assert.ok(done > 1 && done < asked.length, `${done} for ${asked.length}`)
+})
