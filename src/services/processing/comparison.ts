@@ -1,9 +1,9 @@
 import { type Kysely, type RawBuilder, sql } from 'kysely'
 import type { ColumnValue } from '../../store/columns.ts'
 import { decodeBestRuns } from './best-runs.ts'
-import { addExactly, decodeSum, type ExactSum, roundSum } from './exact-sum.ts'
+import { addExactly, type ExactSum, roundSum } from './exact-sum.ts'
 import { nextQuarter, placeIn, readRollup, unpackRollup } from './packed-quarters.ts'
-import { KEYS } from './play-tables.ts'
+import { KEYS, sumOf } from './play-tables.ts'
 import type { Rollup } from './rollup.ts'
 import type { StatisticsDatabase, StatisticsTable } from './statistics-tables.ts'
 
@@ -139,8 +139,11 @@ function isOfUser({ scope }: Row): boolean {
   return (scope as Uint8Array).length > 0
 }
 
-function countOf({ plays, seconds, exact }: Row): object {
-  return exact === null ? { plays, seconds } : { plays, seconds, exact: plainSum(decodeSum(exact as Uint8Array)) }
+/** Where something was subtracted, two doubles may be kept of a sum that one double holds. */
+function countOf(row: Row): object {
+  const { plays, seconds } = row
+  const exact = plainSum(sumOf(row as Parameters<typeof sumOf>[0]))
+  return exact.length > 1 ? { plays, seconds, exact } : { plays, seconds }
 }
 
 function totalOf({ total }: Row): object {
