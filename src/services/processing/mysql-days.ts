@@ -1,3 +1,4 @@
+import { chunksOf } from '../../store/chunks.ts'
 import type { MysqlDatabase } from '../../store/mysql-database.ts'
 import { literal, rowLiteral } from '../../store/mysql-literal.ts'
 import type { MysqlSession } from '../../store/mysql-session.ts'
@@ -25,8 +26,8 @@ type Row = {
 
 /** Adds the part to its tables, within the transaction of a fold. */
 export async function addDays(session: MysqlSession, { scopes, spans }: DaysPart): Promise<void> {
-  for (const some of chunksOf(scopes)) await addScopes(session, some)
-  for (const some of chunksOf(spans)) await addSpans(session, some)
+  for (const some of chunksOf(scopes, STATEMENT_ROWS_MAX)) await addScopes(session, some)
+  for (const some of chunksOf(spans, STATEMENT_ROWS_MAX)) await addSpans(session, some)
 }
 
 /** What is locked by whoever folds; makes it where it is missing, for what is not there cannot be locked. */
@@ -137,12 +138,6 @@ function scopeStatement({ user_id, ranges, limit, known }: ScopeQuery): string {
 /** More than there are days. */
 const ROWS_MAX = 10_000_000
 const NOTHING = { total: EMPTY_ROLLUP, best: [] }
-
-function* chunksOf<T>(rows: readonly T[]): Iterable<readonly T[]> {
-  for (let begin = 0; begin < rows.length; begin += STATEMENT_ROWS_MAX) {
-    yield rows.slice(begin, begin + STATEMENT_ROWS_MAX)
-  }
-}
 
 function idOf(scope: Uint8Array, day = 0): string {
   return `${Buffer.from(scope.buffer, scope.byteOffset, scope.byteLength).toString('hex')} ${day}`

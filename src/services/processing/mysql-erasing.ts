@@ -1,3 +1,4 @@
+import { chunksOf } from '../../store/chunks.ts'
 import { literal, nameList, rowLiteral } from '../../store/mysql-literal.ts'
 import type { MysqlSession } from '../../store/mysql-session.ts'
 import { decodeBestRuns, emptyBestRuns, encodeBestRuns, mergeBestRuns } from './best-runs.ts'
@@ -79,17 +80,19 @@ async function erasePlays(session: MysqlSession, { user_id, left }: ErasedUser):
   await session.query(`DELETE FROM play_users WHERE user_id = ${scope}`)
   for (const [table, rows] of Object.entries(rowsOf(less))) {
     const key = nameList(KEYS[table as CountTable])
-    for (const some of chunksOf(rows.map((row) => rowLiteral(row.key)))) {
+    for (const some of chunksOf(
+      rows.map((row) => rowLiteral(row.key)),
+      ROWS_MAX,
+    )) {
       await session.query(`DELETE FROM ${table} WHERE (${key}) IN (${some}) AND plays = 0`)
     }
   }
   for (const { plays } of left) await addPlays(session, plays)
-  for (const items of chunksOf(less.lists.map(({ item }) => literal(item)))) {
+  for (const items of chunksOf(
+    less.lists.map(({ item }) => literal(item)),
+    ROWS_MAX,
+  )) {
     const listed = 'SELECT 1 FROM play_lists WHERE list IN (0, 1) AND play_lists.item = play_names.item'
     await session.query(`DELETE FROM play_names WHERE item IN (${items}) AND NOT EXISTS (${listed})`)
   }
-}
-
-function* chunksOf(rows: readonly string[]): Iterable<readonly string[]> {
-  for (let begin = 0; begin < rows.length; begin += ROWS_MAX) yield rows.slice(begin, begin + ROWS_MAX)
 }

@@ -42,8 +42,11 @@ export const NAME_COLUMNS = ['item', 'artist_item', 'song_name', 'artist'] as co
 
 const NOBODY = Buffer.alloc(0)
 
-/** The rows that a part adds to each table, as the values of its key and what is counted. */
-export function rowsOf(part: PlaysPart): Record<CountTable, { key: ColumnValue[]; count: Count }[]> {
+/** The values of a row's key, the item last, and what is counted. */
+export type PlayRow = { key: ColumnValue[]; count: Count }
+
+/** The rows that a part adds to each table. */
+export function rowsOf(part: PlaysPart): Record<CountTable, PlayRow[]> {
   return {
     play_times: part.times.map((row) => ({ key: [playScope(row.user_id), row.quarter, row.item], count: row })),
     play_months: part.months.map((row) => ({ key: [row.month, row.item], count: row })),
@@ -56,12 +59,14 @@ export function playScope(userId: string | undefined): Uint8Array {
   return userId === undefined ? NOBODY : uuidToBytes(userId)
 }
 
+export type NameRow = [item: Uint8Array, artist_item: Uint8Array, song_name: string | null, artist: string]
+
 /** The names of songs and of their artists, as rows of `play_names`. */
-export function namesOf(songs: readonly Song[]): ColumnValue[][] {
+export function namesOf(songs: readonly Song[]): NameRow[] {
   const artists = new Map(songs.map((song) => [song.artist, song]))
   return [
-    ...songs.map(({ item, artist_item, song_name, artist }) => [item, artist_item, song_name, artist]),
-    ...[...artists.values()].map(({ artist_item, artist }) => [artist_item, artist_item, null, artist]),
+    ...songs.map(({ item, artist_item, song_name, artist }): NameRow => [item, artist_item, song_name, artist]),
+    ...[...artists.values()].map(({ artist_item, artist }): NameRow => [artist_item, artist_item, null, artist]),
   ]
 }
 
