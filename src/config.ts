@@ -68,6 +68,8 @@ export type Config = {
   lineBytesMax: number
   /** Bytes of bodies and events that may be held before the Receiver answers 503. */
   pendingBytesMax: number
+  /** How long the store keeps events after they were received, days; 0: for ever. */
+  retentionDays: number
   /** How long the embedded log keeps events that were read, days; 0: for ever. */
   logRetentionDays: number
   /** Processes that take requests on the Receiver's port. */
@@ -163,6 +165,7 @@ export function readConfig(environment: Record<string, string | undefined> = pro
     bodyBytesMax: number('RUNIFY_BODY_BYTES_MAX', 4 * MIB, 1024, 64 * MIB),
     lineBytesMax: number('RUNIFY_LINE_BYTES_MAX', 64 * 1024, 1024, MIB),
     pendingBytesMax: number('RUNIFY_PENDING_BYTES_MAX', 32 * MIB, MIB, 1024 * MIB),
+    retentionDays: number('RUNIFY_RETENTION_DAYS', 0, 0, 100_000),
     logRetentionDays: number('RUNIFY_LOG_RETENTION_DAYS', 0, 0, 100_000),
     receiverWorkers: number('RECEIVER_WORKERS', 1, 1, 64),
     requestsMax: number('RUNIFY_REQUESTS_MAX', 2048, 1, 100_000),

@@ -35,17 +35,25 @@ const ours = { user_id: fc.constantFrom(...USERS), timestamp: anyTime, date_crea
 export const anyRun = anyEvent('running_stats', { ...ours, event_id: anyName })
 export const anyPlay = anyEvent('music_info', { ...ours, song_name: anyName, artist: anyName, event_id: anyName })
 
-export type Opening = { partitions?: number; batchRecordsMax?: number; wrap?: (store: EventStore) => EventStore }
+export type Opening = {
+  /** A folder that is there, and stays. */
+  dir?: string
+  partitions?: number
+  batchRecordsMax?: number
+  retentionDays?: number
+  wrap?: (store: EventStore) => EventStore
+}
 
-/** Listens on a free port, on a folder of its own; `wrap` stands between the endpoints and the store. */
+/** Listens on a free port, on a folder of its own if none is named; `wrap` stands between the endpoints and the store. */
 export async function openStorage(opening: Opening = {}) {
   const { partitions = 1, batchRecordsMax = config.batchRecordsMax, wrap = (store) => store } = opening
+  const { retentionDays = 0 } = opening
   await using opened = new AsyncDisposableStack()
-  const { path: dir } = opened.use(await mkdtempDisposable(join(tmpdir(), 'runify-')))
+  const dir = opening.dir ?? opened.use(await mkdtempDisposable(join(tmpdir(), 'runify-'))).path
   const log = opened.use(new EmbeddedLog({ dir, partitions }))
   const store = opened.use(await openSqliteStore({ dir }))
   const server = opened.use(
-    await createStorage({ log, store: wrap(store), config: { ...config, batchRecordsMax }, telemetry }),
+    await createStorage({ log, store: wrap(store), config: { ...config, batchRecordsMax, retentionDays }, telemetry }),
   )
   const address = await server.listen(0, 'STORAGE_PORT')
   const all = opened.move()

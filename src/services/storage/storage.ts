@@ -15,12 +15,14 @@ import type { Telemetry } from '../../telemetry.ts'
 import { StorageConsumer } from './consumer.ts'
 import { asCsv, asNdjson } from './event-stream.ts'
 import { decodePageCursor, encodePageCursor } from './page-cursor.ts'
+import { Retention } from './retention.ts'
 import { addUserRoutes, ERASURE_SCHEMA, STORED_SCHEMA, toErasure, toStored } from './users.ts'
 
 export type StorageDeps = { log: EventLog; store: EventStore; config: Config; telemetry: Telemetry }
 
 /** A running Storage: its endpoints, and the consumer that fills the store until it is disposed. */
 export async function createStorage({ log, store, config, telemetry }: StorageDeps): Promise<HttpServer> {
+  const { retentionDays: days } = config
   const consumer = new StorageConsumer({ log, store, telemetry, batchRecordsMax: config.batchRecordsMax })
   const server = await HttpServer.create({
     service: 'storage',
@@ -36,10 +38,14 @@ export async function createStorage({ log, store, config, telemetry }: StorageDe
   addUserRoutes(server, { log, store, forgetter: consumer.forgetter })
 
   const stop = new AbortController()
-  const consuming = consumer.run(stop.signal)
+  const working = [consumer.run(stop.signal)]
+  if (days > 0) {
+    const retention = new Retention({ log, store, forgetter: consumer.forgetter, telemetry, days, now: Date.now })
+    working.push(retention.run(stop.signal))
+  }
   server.onDispose(async () => {
     stop.abort()
-    await consuming
+    await Promise.all(working)
   })
   return server
 }
