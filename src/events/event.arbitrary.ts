@@ -2,6 +2,12 @@ import fc from 'fast-check'
 import { EVENT_TYPES, type EventType, fieldsOf, isOptional, type RunifyEvent } from './catalogue.ts'
 import type { Field } from './field.ts'
 
+/**
+ * Against a slow database the search for the smallest failure could outlast the test, which would then say nothing of the
+ * failure. What ends it ends before the test's own time is up (`scripts/run-tests.ts`).
+ */
+fc.configureGlobal({ interruptAfterTimeLimit: 240_000, markInterruptAsFailure: true })
+
 /** Any instant there is: 0000-01-01T00:00:00.000Z to 9999-12-31T23:59:59.999Z. */
 export const anyInstant = fc.integer({ min: -62_167_219_200_000, max: 253_402_300_799_999 })
 
