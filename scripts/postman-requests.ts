@@ -414,6 +414,12 @@ const ANOMALIES: RequestPlan[] = [
     parameters: { anomaly_id: NO_EVENT },
     problem: { code: 'not_found' },
   },
+  {
+    operation: 'POST /webhooks/resume',
+    how: 'of a name that no webhook has',
+    body: json({ webhook: 'nobody' }),
+    problem: { code: 'not_found' },
+  },
   { operation: 'GET /stats' },
 ]
 

@@ -192,7 +192,7 @@ function describeEvents(log: Logger, registry: Registry) {
   })
   const parked = new Gauge({
     name: 'runify_webhook_parked',
-    help: 'Whether a webhook was given up after too many tries, until a detector starts anew',
+    help: 'Whether a webhook was given up after too many tries, until somebody resumes it or a detector starts anew',
     labelNames: ['webhook'],
     registers,
   })
@@ -322,12 +322,14 @@ function describeEvents(log: Logger, registry: Registry) {
     webhookReady: (webhook: string) => parked.set({ webhook }, 0),
     webhookDelivered: (webhook: string, count: number) => {
       delivered.inc({ webhook }, count)
+      // Another instance may have been told to resume it.
+      parked.set({ webhook }, 0)
       tries.inc({ webhook, outcome: 'taken' })
     },
     webhookFailed: (webhook: string, failure: { tries: number; why: string; parked: boolean }) => {
       tries.inc({ webhook, outcome: 'failed' })
       if (failure.parked) parked.set({ webhook }, 1)
-      if (failure.parked) log.error({ webhook, ...failure }, 'a webhook was given up until a start anew')
+      if (failure.parked) log.error({ webhook, ...failure }, 'a webhook was given up until it is resumed')
       else log.warn({ webhook, ...failure }, 'a webhook did not take what was found')
     },
     canaryArrived: (hops: Partial<Record<string, number>>) => {

@@ -1,5 +1,9 @@
 import assert from 'node:assert/strict'
-import { randomUUID } from 'node:crypto'
+import { randomBytes, randomUUID } from 'node:crypto'
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { text } from 'node:stream/consumers'
 import { after, before, describe, test } from 'node:test'
 import { makeRun, makeSong } from './events.ts'
 import { getJson, getList, type Json, post, type Runify, startInProcess, waitFor } from './harness.ts'
@@ -63,4 +67,47 @@ describe('The anomaly detector', () => {
     await waitFor(async () => (await getJson(`${url}/stats`)).num_anomalies === 0)
     assert.deepEqual(await getList(`${url}/anomalies?user_id=${user_id}`), [], 'a user who is forgotten has none')
   })
+})
+
+test('A webhook that was given up goes on where it was when it is resumed', async () => {
+  let status = 500
+  const taken: string[] = []
+  const receiver = createServer(async (request, response) => {
+    const { data } = JSON.parse(await text(request)) as { data: { anomalies: Json[] } }
+    if (status === 200) taken.push(...data.anomalies.map(({ trace_id }) => trace_id as string))
+    response.writeHead(status).end()
+  })
+  receiver.listen(0, '127.0.0.1')
+  await once(receiver, 'listening')
+  const at = `http://127.0.0.1:${(receiver.address() as AddressInfo).port}/`
+  try {
+    await using runify = await startInProcess({
+      RUNIFY_WEBHOOKS: `phone=${at}#whsec_${randomBytes(32).toString('base64')}`,
+      WEBHOOK_TRIES_MAX: '2',
+      WEBHOOK_RETRY_MS: '100',
+      WEBHOOK_GROUP_MS: '0',
+    })
+    const url = runify.addresses['anomaly-detector']
+    const resume = (body: Json) => post(`${url}/webhooks/resume`, body)
+    const parkedSince = async () => ((await getJson(`${url}/stats`)).webhooks as Json[])[0]?.parked_since
+    const sent: string[] = []
+    for (const distance of [43_000, 44_000]) {
+      const { body } = await post(
+        `${runify.addresses.receiver}/stats/running`,
+        makeRun(1, { distance, duration: 12_000 }),
+      )
+      sent.push(body.trace_id as string)
+      await waitFor(async () => (await parkedSince()) !== null)
+    }
+    status = 200
+    assert.equal((await resume({ webhook: 'tablet' })).body.code, 'not_found')
+    assert.equal((await resume({ name: 'phone' })).body.code, 'invalid_body')
+    assert.deepEqual((await resume({ webhook: 'phone' })).body, { webhook: 'phone', parked_since: null })
+    await waitFor(async () => new Set(taken).size === 2)
+    assert.deepEqual([...new Set(taken)], sent)
+    assert.equal(await parkedSince(), null)
+  } finally {
+    receiver.closeAllConnections()
+    receiver.close()
+  }
 })

@@ -1,9 +1,9 @@
-import { type IncomingMessage, request as requestHttp } from 'node:http'
+import { type IncomingHttpHeaders, type IncomingMessage, request as requestHttp } from 'node:http'
 import { request as requestHttps } from 'node:https'
 
 /** What came of a question: an answer of whatever status, or none, and why. */
 export type Reply =
-  | { kind: 'answer'; status: number; body: Record<string, unknown>; ms: number }
+  | { kind: 'answer'; status: number; headers: IncomingHttpHeaders; body: Record<string, unknown>; ms: number }
   | { kind: 'none'; why: string }
 
 export type Question = {
@@ -38,7 +38,7 @@ export async function ask({
     const response = await send(url, { method, headers, signal }, body)
     const text = await readText(response)
     const ms = performance.now() - began
-    return { kind: 'answer', status: response.statusCode ?? 0, body: parse(text), ms }
+    return { kind: 'answer', status: response.statusCode ?? 0, headers: response.headers, body: parse(text), ms }
   } catch (error) {
     if (timeout.aborted) return { kind: 'none', why: `no answer within ${timeoutMs / 1000} s` }
     return { kind: 'none', why: describe(error) }

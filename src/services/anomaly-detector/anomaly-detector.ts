@@ -1,6 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Config } from '../../config.ts'
 import { formatInstant } from '../../events/instant.ts'
+import { invalidBody } from '../../http/json-body.ts'
 import { nextPageLink } from '../../http/next-page.ts'
 import type { Parameters, ParameterValues } from '../../http/parameter.ts'
 import { HttpProblem } from '../../http/problem.ts'
@@ -45,6 +46,7 @@ export async function createAnomalyDetector(deps: AnomalyDetectorDeps): Promise<
     },
   })
   addRoutes(server, deps)
+  addResume(server, deps, onFound)
 
   const stop = new AbortController()
   const working = Promise.all([consumer, ...senders].map((one) => one.run(stop.signal)))
@@ -93,6 +95,34 @@ function addRoutes(server: HttpServer, { log, anomalies, config }: AnomalyDetect
       return { num_anomalies: total, by_type: counts, as_of: cursors, behind, webhooks }
     },
   })
+}
+
+function addResume(server: HttpServer, { anomalies, config, telemetry }: AnomalyDetectorDeps, wake: () => void): void {
+  server.order('/webhooks/resume', {
+    summary: 'Deliver again to a webhook that was given up',
+    description: RESUME_DESCRIPTION,
+    body: RESUME_SCHEMA,
+    check: checkResume,
+    response: WEBHOOK_SCHEMA,
+    problems: ['not_found', 'anomalies_unavailable'],
+    handler: async ({ order: { webhook } }) => {
+      if (config.webhooks.every(({ name }) => name !== webhook)) {
+        throw new HttpProblem('not_found', 'no webhook of this name is configured')
+      }
+      await anomalies.webhooks.register(webhook)
+      telemetry.webhookReady(webhook)
+      wake()
+      return { webhook, parked_since: null }
+    },
+  })
+}
+
+function checkResume(sent: unknown): { webhook: string } {
+  const { webhook, ...others } = Object(sent) as Record<string, unknown>
+  const errors = Object.keys(others).map((name) => ({ pointer: `/${name}`, detail: 'is not known' }))
+  if (typeof webhook !== 'string') errors.push({ pointer: '/webhook', detail: 'must be the name of a webhook' })
+  if (errors.length > 0) throw invalidBody(errors)
+  return { webhook: webhook as string }
 }
 
 async function sendPage(
@@ -150,6 +180,31 @@ const LIST_DESCRIPTION =
   'Ordered by the chosen time, then `anomaly_id`, the last first. While there is more, `Link: <…>; rel="next"` names the ' +
   'next page.'
 
+const RESUME_DESCRIPTION =
+  'After too many tries a webhook is parked, as `GET /stats` tells. This has it go on where it was, with all that was found ' +
+  'meanwhile. One that is not parked is left as it is.'
+
+const RESUME_SCHEMA = {
+  type: 'object',
+  additionalProperties: false,
+  required: ['webhook'],
+  properties: { webhook: { type: 'string', description: 'Its name, as configured' } },
+  examples: [{ webhook: 'phone' }],
+}
+
+const WEBHOOK_SCHEMA = {
+  type: 'object',
+  required: ['webhook', 'parked_since'],
+  properties: {
+    webhook: { type: 'string' },
+    parked_since: {
+      type: ['string', 'null'],
+      format: 'date-time',
+      description: 'When it was given up after too many tries; null while it is tried',
+    },
+  },
+}
+
 const COUNT = { type: 'integer', minimum: 0 }
 const STATS_RESPONSE = {
   type: 'object',
@@ -175,18 +230,7 @@ const STATS_RESPONSE = {
     webhooks: {
       type: 'array',
       description: 'Where anomalies are delivered',
-      items: {
-        type: 'object',
-        required: ['webhook', 'parked_since'],
-        properties: {
-          webhook: { type: 'string' },
-          parked_since: {
-            type: ['string', 'null'],
-            format: 'date-time',
-            description: 'When it was given up after too many tries; null while it is tried',
-          },
-        },
-      },
+      items: WEBHOOK_SCHEMA,
     },
   },
 }

@@ -23,6 +23,8 @@ const TRY_MS_MAX = 10_000
 /** Stopping must not take longer. */
 const LAST_TRY_MS_MAX = 1000
 const STORE_RETRY_MS = 1000
+/** However long a receiver wants to be left alone. */
+const RETRY_AFTER_MS_MAX = 3_600_000
 
 /**
  * Delivers what is found to one webhook, in groups, one at a time: the next only after the receiver has taken the one
@@ -94,31 +96,33 @@ export class WebhookSender {
       if (failure === undefined) return true
       if (signal.aborted) return false
       const parked = tries >= timing.triesMax
-      telemetry.webhookFailed(webhook.name, { tries, why: failure, parked })
+      telemetry.webhookFailed(webhook.name, { tries, why: failure.why, parked })
       if (parked) {
         await store.park(webhook.name, now())
         return false
       }
-      if (!(await this.#waitToRetry(tries, signal))) return false
+      if (!(await this.#waitToRetry(tries, failure.retryAfterMs, signal))) return false
     }
     return false
   }
 
   /** Undefined when it was taken, or why not. Redirects are not followed: the address is what was configured. */
-  async #try(message: WebhookMessage): Promise<string | undefined> {
+  async #try(message: WebhookMessage): Promise<{ why: string; retryAfterMs: number } | undefined> {
     const { webhook, now } = this.#deps
     const headers = signedHeaders(message, webhook.secret, now())
     const { url } = webhook
     const { signal } = this.#brokenOff
     const reply = await ask({ url, method: 'POST', headers, body: message.body, timeoutMs: TRY_MS_MAX, signal })
-    if (reply.kind === 'none') return reply.why
-    return reply.status >= 200 && reply.status < 300 ? undefined : `it answered ${reply.status}`
+    if (reply.kind === 'none') return { why: reply.why, retryAfterMs: 0 }
+    const { status, headers: answered } = reply
+    if (status >= 200 && status < 300) return undefined
+    return { why: `it answered ${status}`, retryAfterMs: retryAfterMs(answered['retry-after'], now()) }
   }
 
   /** Keeps the lease meanwhile; false when it is lost, or the time to stop. */
-  async #waitToRetry(tries: number, signal: AbortSignal): Promise<boolean> {
+  async #waitToRetry(tries: number, atLeastMs: number, signal: AbortSignal): Promise<boolean> {
     const { timing, random } = this.#deps
-    let leftMs = retryDelayMs(tries, timing, random())
+    let leftMs = Math.max(atLeastMs, retryDelayMs(tries, timing, random()))
     while (leftMs > 0) {
       const stepMs = Math.min(leftMs, LEASE_MS / 3)
       await pause(stepMs, signal)
@@ -151,6 +155,13 @@ export function retryDelayMs(
 ): number {
   const full = Math.min(retryMsMax, retryMs * 2 ** Math.min(tries - 1, 30))
   return full / 2 + (full / 2) * random
+}
+
+/** RFC 9110, 10.2.3: seconds, or a date. What is neither, or lies in the past, is 0; no more than an hour. */
+export function retryAfterMs(value: string | undefined, now: number): number {
+  if (value === undefined) return 0
+  const ms = /^\d{1,9}$/.test(value) ? Number(value) * 1000 : Date.parse(value) - now
+  return Number.isNaN(ms) ? 0 : Math.min(RETRY_AFTER_MS_MAX, Math.max(0, ms))
 }
 
 async function pause(ms: number, signal: AbortSignal): Promise<void> {

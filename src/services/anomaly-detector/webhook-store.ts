@@ -28,7 +28,7 @@ export interface WebhookStore {
   /** They are delivered. */
   advance(webhook: string, cursors: readonly PartitionCursor[]): Promise<void>
 
-  /** Delivers no more, until it is registered again. */
+  /** Delivers no more, until it is registered again: by whoever starts, or by somebody's order. */
   park(webhook: string, since: EpochMs): Promise<void>
 
   /** Since when those are parked that are. */

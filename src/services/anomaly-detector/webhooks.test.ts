@@ -13,7 +13,7 @@ import { createTelemetry } from '../../telemetry.ts'
 import { type Anomaly, anomalyId } from './anomaly.ts'
 import type { AnomalyStore } from './anomaly-store.ts'
 import { openSqliteAnomalies } from './sqlite-anomalies.ts'
-import { retryDelayMs, WebhookSender } from './webhook-sender.ts'
+import { retryAfterMs, retryDelayMs, WebhookSender } from './webhook-sender.ts'
 
 const SECRET = `whsec_${Buffer.alloc(32, 7).toString('base64')}`
 const PROMPT: WebhookTiming = { groupMs: 0, groupMax: 10, retryMs: 10, retryMsMax: 20, triesMax: 1000 }
@@ -127,6 +127,32 @@ describe('A webhook', () => {
     await using _sender = await startSender(place, receiver)
     await t.waitFor(() => assert.equal(receiver.ids().length, 2), WAIT)
     assert.equal((await webhooks.parked()).size, 0)
+  })
+
+  test('is left alone for as long as it asks for', async (t) => {
+    await using place = await openPlace()
+    const times: number[] = []
+    await using receiver = await openReceiver((response) => {
+      times.push(performance.now())
+      response.writeHead(times.length === 1 ? 429 : 200, { 'retry-after': '1' }).end()
+    })
+    await using _sender = await startSender(place, receiver)
+    await place.find(1)
+    await t.waitFor(() => assert.equal(times.length, 2), WAIT)
+    const [first, second] = times as [number, number]
+    assert.ok(second - first >= 990, `${second - first} ms`)
+  })
+
+  test('may ask for up to an hour, in seconds or by a date', () => {
+    const now = Date.UTC(2024, 4, 1)
+    const values = ['0', '7', '100000', 'Wed, 01 May 2024 00:00:30 GMT', 'Wed, 01 May 2024 03:00:00 GMT']
+    assert.deepEqual(
+      values.map((value) => retryAfterMs(value, now)),
+      [0, 7000, 3_600_000, 30_000, 3_600_000],
+    )
+    for (const value of [undefined, '', 'soon', '-5', 'Tue, 30 Apr 2024 00:00:00 GMT']) {
+      assert.equal(retryAfterMs(value, now), 0, `${value}`)
+    }
   })
 
   test('has longer and longer to recover, up to the most', () => {
