@@ -83,6 +83,27 @@ test('runify rebuild statistics counts anew what the store holds, and says what 
   assert.match((await rebuild()).stdout, /\ndifferent {2}0\n/)
 })
 
+test('runify rebuild statistics finds the same after somebody was forgotten, of whom there is something again', async () => {
+  await using folder = await temporaryFolder()
+  const [gone, stays] = [makeMany('music', 400), makeMany('music', 300)]
+  const runs = makeMany('running', 200)
+  const again = gone.events.slice(0, 30).map((event) => ({ ...event, event_id: `later ${event.event_id}` }))
+  await withRunify(folder.path, async (runify) => {
+    const { receiver, storage } = runify.addresses
+    const send = async (kind: 'running' | 'music', events: object[]) =>
+      assert.equal((await post(`${receiver}/stats/${kind}`, events)).status, 201)
+    await send('music', [...gone.events, ...stays.events])
+    await send('running', runs.events)
+    await settled(runify)
+    assert.equal((await fetch(`${storage}/users/${gone.user_id}`, { method: 'DELETE' })).status, 200)
+    await send('music', again)
+    await settled(runify)
+  })
+  const { code, stdout, stderr } = await runCli(['rebuild', 'statistics'], '', { RUNIFY_DATA_DIR: folder.path })
+  assert.deepEqual([code, stderr], [0, ''])
+  assert.match(stdout, /^counted {4}530\ncompared {3}\d{3,} rows\ndifferent {2}0\n/)
+})
+
 test('runify rebuild says what it can rebuild', async () => {
   for (const args of [[], ['everything'], ['store', 'store']]) {
     const { code, stderr } = await runCli(['rebuild', ...args])
