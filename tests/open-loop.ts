@@ -11,6 +11,8 @@ export type OpenLoop = {
   rate: number
   seconds: number
   connectionsMax: number
+  /** Whether all connections are there before the first request is sent; otherwise each is made when it is needed. */
+  connected?: boolean
 }
 
 export type OpenLoopAnswers = {
@@ -70,6 +72,12 @@ export async function openLoop(options: OpenLoop): Promise<OpenLoopAnswers> {
     )
   }
 
+  while (options.connected && opened < connectionsMax) {
+    opened++
+    const connection = new Connection(hostname, Number(port))
+    await connection.connected()
+    idle.push(connection)
+  }
   const started = performance.now()
   const total = Math.floor(rate * seconds)
   let n = 0
@@ -127,6 +135,10 @@ class Connection {
     if (this.#socket.destroyed) this.#answer.reject(new Error('the connection was closed'))
     else this.#socket.write(request)
     return this.#answer.promise
+  }
+
+  async connected(): Promise<void> {
+    await once(this.#socket, 'connect')
   }
 
   async close(): Promise<void> {

@@ -40,12 +40,12 @@ describe('Too much at once', () => {
     assert.match(metrics, /runify_http_request_seconds_count\{[^}]*status="503"[^}]*\} 2/)
   })
 
-  test('of more requests than a turn of the event loop may begin, the rest is told so, and the next ones are taken', async () => {
+  test('of more requests than there is time for in a turn of the event loop, the rest is told so, and the next ones are taken', async () => {
     await using server = await startServer()
     const { hostname, port } = new URL(server.address)
     const sent = 3000
     const socket = connect(Number(port), hostname)
-    socket.write('POST /things HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n'.repeat(sent))
+    socket.write('POST /long HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n'.repeat(sent))
     let received = ''
     const statuses = () => [...received.matchAll(/HTTP\/1\.1 (\d+)/g)].map(([, status]) => status)
     socket.setEncoding('latin1').on('data', (text) => (received += text))
@@ -54,7 +54,7 @@ describe('Too much at once', () => {
     const taken = statuses().filter((status) => status === '201').length
     const refused = statuses().filter((status) => status === '503').length
     assert.equal(taken + refused, sent)
-    assert.ok(taken >= 1024 && refused > 0, `${taken} taken, ${refused} refused`)
+    assert.ok(taken >= 256 && refused > 0, `${taken} taken, ${refused} refused`)
     assert.equal((await server.ask('POST', '/things', { 'content-length': '0' })).status, 201)
   })
 
@@ -302,7 +302,7 @@ describe('GET /openapi.json', () => {
     const document = JSON.parse(body) as Record<string, unknown> & { paths: Record<string, Record<string, Operation>> }
     assert.equal(document.openapi, '3.1.0')
     assert.deepEqual(Object.keys(document.info as object).sort(), ['description', 'license', 'title', 'version'])
-    const own = ['/broken', '/failing', '/held', '/things', '/things/{id}']
+    const own = ['/broken', '/failing', '/held', '/long', '/things', '/things/{id}']
     const paths = [...own, '/health/live', '/health/ready', '/metrics'].sort()
     assert.deepEqual(Object.keys(document.paths).sort(), paths)
     for (const [path, operations] of Object.entries(document.paths)) {
@@ -449,6 +449,14 @@ async function startServer(choice: Choice = {}) {
     ...post,
     summary: 'Take',
     handler: async () => ({ status: 201, body: '{"name":"a thing"}' }),
+  })
+  server.post('/long', {
+    ...post,
+    summary: 'Take long',
+    handler: async () => {
+      for (const began = performance.now(); performance.now() - began < 1; );
+      return { status: 201, body: '{}' }
+    },
   })
   const held: (() => void)[] = []
   server.post('/held', {
