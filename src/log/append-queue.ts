@@ -41,7 +41,8 @@ export class AppendQueue {
   readonly #limits: AppendLimits
   #waiting: Waiting[] = []
   #underWay: Waiting[] = []
-  #writeStarted = 0
+  /** From when on the write that is under way, or the next one, could have begun. */
+  #writeDue = 0
   /**
    * Why the last write failed, or that it is late, and since when none has succeeded. After some time of that, one append
    * at a time tries the log and the others are refused at once: they would only wait for the same answer.
@@ -69,8 +70,9 @@ export class AppendQueue {
     }
     this.#pendingBytes += bytes
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ records, bytes, since: performance.now(), resolve, reject, expired: false })
+      // Before `since`: an append that is late is then never older than the write that it waits for.
       if (this.#underWay.length === 0) this.#writeSoon()
+      this.#waiting.push({ records, bytes, since: performance.now(), resolve, reject, expired: false })
       this.#armDeadline()
     })
   }
@@ -84,7 +86,9 @@ export class AppendQueue {
 
   /** Behind the requests that have arrived already: what they append is then one write, not two. Not a wait. */
   #writeSoon(): void {
-    this.#soon ??= setImmediate(() => {
+    if (this.#soon !== undefined) return
+    this.#writeDue = performance.now()
+    this.#soon = setImmediate(() => {
       this.#soon = undefined
       if (this.#underWay.length === 0) this.#writeNext()
     })
@@ -96,7 +100,6 @@ export class AppendQueue {
       this.#becomeIdle()
       return
     }
-    this.#writeStarted = performance.now()
     this.#write(records).then(
       () => {
         this.#failing = undefined
@@ -112,6 +115,7 @@ export class AppendQueue {
   #settle(answer: (waiting: Waiting) => void): void {
     const settled = this.#underWay
     this.#underWay = []
+    this.#writeDue = performance.now()
     // Before the answers are given, because the log has nothing to do until it gets the next.
     this.#writeNext()
     for (const waiting of settled) {
@@ -121,7 +125,7 @@ export class AppendQueue {
   }
 
   #fail(failure: Failure): void {
-    this.#failing = { since: this.#failing?.since ?? this.#writeStarted, failure }
+    this.#failing = { since: this.#failing?.since ?? this.#writeDue, failure }
   }
 
   #becomeIdle(): void {
@@ -161,7 +165,7 @@ export class AppendQueue {
     this.#deadline = undefined
     const oldest = performance.now() - this.#limits.deadlineMs
     const late = new Failure('log_overloaded', 'the log did not answer in time', { retryable: true })
-    if (this.#underWay.length > 0 && this.#writeStarted <= oldest) this.#fail(late)
+    if (this.#underWay.length > 0 && this.#writeDue <= oldest) this.#fail(late)
     for (const waiting of this.#underWay) {
       if (waiting.since > oldest || waiting.expired) continue
       waiting.expired = true
