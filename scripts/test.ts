@@ -3,7 +3,8 @@ import { findSuites, runTests } from './run-tests.ts'
 /** `npm test [-- file or pattern…]`: all tests that need nothing but `npm ci`, and which ones there are besides. */
 
 const chosen = process.argv.slice(2)
-const { passed, failed } = await runTests(findSuites({ kind: 'plain', chosen }), { concurrency: true })
+const files = findSuites({ kind: 'plain', chosen })
+const { passed, failed } = await runTests(files, { concurrency: true, fileMsMax: 600_000 })
 const notRun = findSuites({ kind: 'server', chosen })
 if (notRun.length > 0) {
   console.log(`\nserver-backed suites: 0 ran, ${notRun.length} did not, because npm test needs no server.`)

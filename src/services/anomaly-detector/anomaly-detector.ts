@@ -119,7 +119,9 @@ function addResume(server: HttpServer, { anomalies, config, telemetry }: Anomaly
 
 function checkResume(sent: unknown): { webhook: string } {
   const { webhook, ...others } = Object(sent) as Record<string, unknown>
-  const errors = Object.keys(others).map((name) => ({ pointer: `/${name}`, detail: 'is not known' }))
+  const errors = Object.keys(others).map((name) => {
+    return { pointer: `/${name.slice(0, 128)}`, detail: 'is not a member of this body' }
+  })
   if (typeof webhook !== 'string') errors.push({ pointer: '/webhook', detail: 'must be the name of a webhook' })
   if (errors.length > 0) throw invalidBody(errors)
   return { webhook: webhook as string }
