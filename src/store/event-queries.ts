@@ -179,7 +179,7 @@ async function erasingState(db: Kysely<EventDatabase>, stored: Cursors): Promise
 
 /**
  * The cursors are read before the rows: everything below a cursor was committed with it or earlier and changes only by
- * erasures, so rows below it are complete without a transaction around the two.
+ * erasures, so rows below it are complete without a snapshot, as long as they are rows of the same tables.
  */
 async function readChangesOnce(
   db: Kysely<EventDatabase>,

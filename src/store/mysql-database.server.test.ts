@@ -135,6 +135,24 @@ describe('the MySQL store when the server is troubled', { skip: SKIP_WITHOUT_MYS
     assert.equal((await store.counts()).running_stats, 4)
   })
 
+  test('never says of a store that is emptied meanwhile that it was read to its end', async (t) => {
+    await using place = await openMysqlPlace()
+    await using store = await openMysqlStore(place.options)
+    await using other = await openMysqlStore(place.options)
+    await store.write(batchOf(newRuns(3)))
+    // Whoever empties the store waits for this transaction, and whoever reads rows then waits behind it.
+    await place.admin('BEGIN')
+    await place.admin('SELECT trace_id FROM running_stats')
+    const emptying = other.clear()
+    await untilQuery(t, place, 'RENAME TABLE')
+    const reading = store.changes({ after: [], limit: 10 })
+    await untilQuery(t, place, 'from `running_stats`')
+    await place.admin('COMMIT')
+    const { changes, next } = await reading
+    await emptying
+    assert.deepEqual([changes, next], [[], []])
+  })
+
   test('fails with store_unavailable when it is closed', async () => {
     await using place = await openMysqlPlace()
     const store = await openMysqlStore(place.options)

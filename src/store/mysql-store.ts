@@ -77,7 +77,9 @@ class MysqlStore implements EventStore {
   }
 
   changes(query: { after: Cursors; limit: number }): Promise<ChangePage> {
-    return this.#database.read((db) => readChanges(db, query))
+    // A transaction keeps the tables that it has read from: nobody can put empty ones in their place between the cursors
+    // and the rows (`emptyTables`), which would look like a store read to its end.
+    return this.#database.read((db) => db.transaction().execute((transaction) => readChanges(transaction, query)))
   }
 
   forget(batch: ForgetBatch): Promise<void> {
