@@ -7,6 +7,7 @@ import { askInTurns, READERS } from './answers.ts'
 
 const INDEXES = 1000
 const ASKED = 100
+const ASKED_WARM = 500
 
 const COLD_MS_MAX = 40
 const WARM_MS_MAX = 10
@@ -16,26 +17,26 @@ export const EVENT_N: Section = {
   about: {
     embedded:
       'GET /running?index=n of the Analyzer: 100 different events at random just after it was started, one request at a time ' +
-      '(cold); the first, the middle and the last event, 100 times each; random ones by eight readers; then 100 at random, one ' +
+      '(cold); the first, the middle and the last event, 100 times each; random ones by eight readers; then 500 at random, one ' +
       'request at a time again (warm). The limit is a bare node:http server that sends the same bytes.',
     servers:
       'GET /running?index=n of the Analyzer, which finds the event in Kafka by its time and keeps no index: 100 different events ' +
       'at random just after it was started, one request at a time (cold); the first, the middle and the last event, 100 times ' +
-      'each; random ones by eight readers; then 100 at random, one request at a time again (warm). The limit is a bare ' +
+      'each; random ones by eight readers; then 500 at random, one request at a time again (warm). The limit is a bare ' +
       'node:http server that sends the same bytes.',
   },
   async measure({ site, filling, options }) {
     await filling.stored()
     await using opened = new AsyncDisposableStack()
-    const { addresses } = opened.use(await site.start())
+    const { addresses } = opened.use(await site.start('analyzer'))
     const pathOf = (index: number) => `/running?index=${index}`
     const anyPath = () => pathOf(Math.floor(Math.random() * options.events))
-    const anyTimes = async () => {
+    const anyTimes = async (count: number) => {
       const times: number[] = []
-      for (let asked = 0; asked < ASKED; asked++) times.push(...(await timesOf(`${addresses.analyzer}${anyPath()}`, 1)))
+      for (let asked = 0; asked < count; asked++) times.push(...(await timesOf(`${addresses.analyzer}${anyPath()}`, 1)))
       return times
     }
-    const rows = rowsOf('random events, cold', await anyTimes(), COLD_MS_MAX)
+    const rows = rowsOf('random events, cold', await anyTimes(ASKED), COLD_MS_MAX)
     const last = options.events - 1
     const bare = opened.use(await startBareAnswer(await getText(`${addresses.analyzer}${pathOf(last)}`)))
     for (const [name, index] of Object.entries({ first: 0, middle: Math.floor(last / 2), last })) {
@@ -51,7 +52,7 @@ export const EVENT_N: Section = {
     const requests = gets(Array.from({ length: INDEXES }, anyPath))
     const asked = { name: 'random events', address: addresses.analyzer, requests }
     rows.push(...(await askInTurns(asked, bare, loop)).rows)
-    rows.push(...rowsOf('random events, warm', await anyTimes(), WARM_MS_MAX))
+    rows.push(...rowsOf('random events, warm', await anyTimes(ASKED_WARM), WARM_MS_MAX))
     return rows
   },
 }

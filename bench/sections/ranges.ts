@@ -29,7 +29,7 @@ export const RANGES: Section = {
   async measure({ site, filling, options }) {
     await filling.counted()
     await using opened = new AsyncDisposableStack()
-    const { addresses } = opened.use(await site.start())
+    const { addresses } = opened.use(await site.start('storage'))
     const database = opened.use(await site.openDatabase())
     const pool = eventBodies(options.events < 100_000 ? options.events : 100_000)
     const some = Array.from({ length: STARTS }, () => {

@@ -18,21 +18,23 @@ export const STATISTICS: Section = {
   about: {
     embedded:
       'All events are stored; Processing is started and counts them. The limit is reading the same changes by node:sqlite ' +
-      'alone, 1,000 at a time. Then GET /stats of everybody and of one user by eight readers; the limit is a bare ' +
-      'node:http server that sends the same bytes. Then all days, in Europe/Berlin, and the records of a user with 100,000 ' +
-      'runs in 20 years (no more than there are events), by one reader and by eight.',
+      'alone, 1,000 at a time. Then GET /stats of everybody and of one user by eight readers, whose p99 is in whole ' +
+      'milliseconds, and by one; the limit is a bare node:http server that sends the same bytes. Then all days, in ' +
+      'Europe/Berlin, and the records of a user with 100,000 runs in 20 years (no more than there are events), by one reader ' +
+      'and by eight.',
     servers:
       'All events are stored; Processing is started and counts them, by Storage’s GET /changes. The limit is reading the ' +
-      'same changes by mysql2 alone, 5,000 at a time. Then GET /stats of everybody and of one user by eight readers; the ' +
-      'limit is a bare node:http server that sends the same bytes. Then all days, in Europe/Berlin, and the records of a ' +
-      'user with 100,000 runs in 20 years (no more than there are events), by one reader and by eight.',
+      'same changes by mysql2 alone, 5,000 at a time. Then GET /stats of everybody and of one user by eight readers, whose ' +
+      'p99 is in whole milliseconds, and by one; the limit is a bare node:http server that sends the same bytes. Then all ' +
+      'days, in Europe/Berlin, and the records of a user with 100,000 runs in 20 years (no more than there are events), by ' +
+      'one reader and by eight.',
   },
   async measure({ site, filling, options }) {
     const counted = await filling.counted()
     await using opened = new AsyncDisposableStack()
     const database = opened.use(await site.openDatabase())
     const read = await database.changesRate(CHANGES[site.on])
-    const { addresses } = opened.use(await site.start())
+    const { addresses } = opened.use(await site.start('receiver', 'storage', 'processing'))
     const { user_id } = JSON.parse(eventBodies(1)[0] as string) as { user_id: string }
     const loop = { connections: READERS, seconds: options.seconds }
     return [
@@ -49,7 +51,7 @@ const HISTORY_RUNS = 100_000
 const TOTALS_MS_MAX = 5
 const HISTORY_MS_MAX = 10
 /** So many answers have a p99. */
-const ASKED = 200
+const ASKED = 1000
 
 /** One user's whole history. The first answer after a change is made anew, and the others are that one again. */
 async function historyRows(addresses: Addresses, { runs, loop }: { runs: number; loop: Loop }): Promise<Row[]> {
@@ -83,6 +85,12 @@ async function askingRows(
   const { rows, p99 } = await askInTurns({ name, address: origin, requests }, bare, loop)
   return [
     ...rows,
-    { name: `${name}, p99`, value: p99, unit: 'ms', ...(p99Max !== undefined && { target: atMost(p99Max) }) },
+    { name: `${name}, eight readers, p99`, value: p99, unit: 'ms' },
+    {
+      name: `${name}, one reader, p99`,
+      value: quantile(await timesOf(url, ASKED), 0.99),
+      unit: 'ms',
+      ...(p99Max !== undefined && { target: atMost(p99Max) }),
+    },
   ]
 }
