@@ -13,7 +13,7 @@ import { type KafkaServer, type MysqlServer, startKafka, startMysql } from './co
 import type { Supervised } from './supervised.ts'
 import { type System, startSystem } from './system.ts'
 
-/** What cannot be handled stops nothing, and what was lost comes back from the log. */
+/** What cannot be handled stops nothing, what was lost comes back from the log, and what was changed from the store. */
 
 const GOOD = 10_000
 const EVENTS = Number(process.env.RUNIFY_TEST_FAULT_EVENTS ?? 200_000)
@@ -97,6 +97,36 @@ describe('On Kafka and MySQL', () => {
       all.map(({ crashes }) => crashes),
       all.map(() => 0),
     )
+  })
+
+  test('statistics are counted anew beside the live ones with one command, while everything runs', async () => {
+    const client = new RetryingClient({ events: EVENTS, users: 40 })
+    const [receiver] = system.receiver as [Supervised]
+    const [{ address: storage }] = system.storage as [Supervised]
+    const sending = client.sendUntilAnswered(receiver.address)
+    await client.acknowledged(EVENTS / 4)
+    const { address: counting } = system.processing[0] as Supervised
+    await waitFor(async () => Number((await getJson(`${counting}/stats`)).num_running_stats) > 0, SETTLED_MS_MAX)
+    const rebuild = () =>
+      runCli(['rebuild', 'statistics', '--quiet'], '', {
+        RUNIFY_LOG: kafka.address,
+        RUNIFY_STORE: mysql.address,
+        RUNIFY_STORAGE_URL: storage,
+      })
+    const { code, stdout, stderr } = await rebuild()
+    assert.deepEqual([code, stderr], [0, ''])
+    assert.match(stdout, /^counted {4}[1-9]\d*\ncompared {3}[1-9]\d* rows\ndifferent {2}0\n/)
+    await sending
+    for (const { address: processing } of system.processing) {
+      await checkExactlyOnce(client, { storage, processing }, SETTLED_MS_MAX)
+    }
+    // What somebody has changed by hand is named, and put right.
+    await mysql.query('UPDATE runify.play_users SET plays = plays + 1 LIMIT 1')
+    const mended = await rebuild()
+    assert.equal(mended.code, 1)
+    assert.match(mended.stdout, /\ndifferent {2}1\n {2}play_users .*: was .*, is .*\n/)
+    assert.match((await rebuild()).stdout, /\ndifferent {2}0\n/)
+    for (const { crashes } of [...system.receiver, ...system.storage, ...system.processing]) assert.equal(crashes, 0)
   })
 
   test('the n-th event and the lag of the groups are the same from every Analyzer', async () => {

@@ -23,6 +23,7 @@ if (brokers !== undefined) {
       await using place = await openKafka(brokers, { partitions: 5 })
       const other = await place.openAgain()
       let sameTimes = 0
+      let emptyPartitions = 0
       const property = fc.asyncProperty(anyBursts, async (bursts) => {
         const topic = newTopic()
         await appendAll([place.log, other], topic, bursts)
@@ -32,9 +33,12 @@ if (brokers !== undefined) {
         await checkAll(records, sorted)
         assert.equal((await records.find(sorted.length)).kind, 'beyond')
         sameTimes += sorted.filter(({ appendTime }, n) => appendTime === sorted[n - 1]?.appendTime).length
+        emptyPartitions += 5 - new Set(sorted.map(({ partition }) => partition)).size
       })
-      await fc.assert(property, { numRuns: 6 })
+      const oneKey = [[[1, 1, 1]], [[1]]]
+      await fc.assert(property, { numRuns: 6, examples: [[oneKey]] })
       assert.ok(sameTimes > 20, 'records that were appended in one millisecond are among them')
+      assert.ok(emptyPartitions >= 4, 'partitions that hold nothing are among them')
     })
 
     test('stays the same when partitions are added and more is appended, and counts what is in those', async () => {
