@@ -1,4 +1,3 @@
-import { Agent, get } from 'node:http'
 import autocannon from 'autocannon'
 
 export type Loop = { connections: number; seconds: number }
@@ -28,30 +27,6 @@ export function posts(path: string, bodies: readonly string[]): Request[] {
 
 export function gets(paths: readonly string[]): Request[] {
   return paths.map((path) => ({ method: 'GET', path }))
-}
-
-/** How long each of so many GETs took, one after the other, milliseconds. */
-export async function timesOf(url: string, count: number): Promise<number[]> {
-  const times: number[] = []
-  for (let asked = 0; asked < count; asked++) {
-    times.push(await timeOf(url))
-  }
-  return times
-}
-
-const ONE_READER = new Agent({ keepAlive: true, maxSockets: 1 })
-
-/** How long a GET took until its last byte came, milliseconds. By node:http: `fetch` takes longer than what it measures. */
-export function timeOf(url: string): Promise<number> {
-  const started = performance.now()
-  return new Promise((resolve, reject) => {
-    const request = get(url, { agent: ONE_READER }, (response) => {
-      if (response.statusCode !== 200) reject(new Error(`${url} answered ${response.statusCode}`))
-      response.on('error', reject).on('end', () => resolve(performance.now() - started))
-      response.resume()
-    })
-    request.on('error', reject)
-  })
 }
 
 const BODIES_AT_ONCE = 2

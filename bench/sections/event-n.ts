@@ -1,5 +1,6 @@
 import { startBareAnswer } from '../limits/bare-process.ts'
-import { gets, getText, timesOf } from '../load/http-load.ts'
+import { gets, getText } from '../load/http-load.ts'
+import { OneReader } from '../load/one-reader.ts'
 import { quantile } from '../quantile.ts'
 import type { Row } from '../report/results.ts'
 import type { Section } from '../section.ts'
@@ -29,19 +30,21 @@ export const EVENT_N: Section = {
     await filling.stored()
     await using opened = new AsyncDisposableStack()
     const { addresses } = opened.use(await site.start('analyzer'))
+    const reader = opened.use(new OneReader(addresses.analyzer))
     const pathOf = (index: number) => `/running?index=${index}`
     const anyPath = () => pathOf(Math.floor(Math.random() * options.events))
     const anyTimes = async (count: number) => {
       const times: number[] = []
-      for (let asked = 0; asked < count; asked++) times.push(...(await timesOf(`${addresses.analyzer}${anyPath()}`, 1)))
+      for (let asked = 0; asked < count; asked++) times.push((await reader.ask(anyPath())).ms)
       return times
     }
     const rows = rowsOf('random events, cold', await anyTimes(ASKED), COLD_MS_MAX)
     const last = options.events - 1
     const bare = opened.use(await startBareAnswer(await getText(`${addresses.analyzer}${pathOf(last)}`)))
+    const bareReader = opened.use(new OneReader(bare.address))
     for (const [name, index] of Object.entries({ first: 0, middle: Math.floor(last / 2), last })) {
-      const limit = quantile(await timesOf(bare.address, ASKED), 0.5)
-      const times = await timesOf(`${addresses.analyzer}${pathOf(index)}`, ASKED)
+      const limit = quantile(await bareReader.times('/', ASKED), 0.5)
+      const times = await reader.times(pathOf(index), ASKED)
       const p50 = quantile(times, 0.5)
       rows.push(
         { name: `the ${name} event, p50`, value: p50, unit: 'ms', ratio: limit / p50 },

@@ -1,7 +1,8 @@
 import { Random } from '../../src/cli/random.ts'
 import { formatInstant, MS_PER_DAY } from '../../src/events/instant.ts'
 import { LINES_MAX } from '../load/event-bodies.ts'
-import { getJson, sendAll, timesOf } from '../load/http-load.ts'
+import { getJson, sendAll } from '../load/http-load.ts'
+import { OneReader } from '../load/one-reader.ts'
 import { growthRate } from '../progress.ts'
 import { quantile } from '../quantile.ts'
 import { atMost, type Row } from '../report/results.ts'
@@ -38,6 +39,7 @@ export const MOST_PLAYED: Section = {
     const started = performance.now()
     await using running = await site.start('storage', 'processing')
     const { processing } = running.addresses
+    using reader = new OneReader(processing)
     const counted = await growthRate(processing, { all, started, name: 'num_music_info' })
     const rows: Row[] = [{ name: 'plays counted', value: counted, unit: 'events/s' }]
     const of = (query: string) => `?limit=50${query}`
@@ -50,9 +52,9 @@ export const MOST_PLAYED: Section = {
         ['everybody, a year of a zone', `${year}&time_zone=Asia/Kathmandu`, undefined],
         ['a user’s year', `&user_id=${HEAVY}${year}`, undefined],
       ] as const) {
-        const url = `${processing}/stats/${list}${of(query)}`
-        if ((await getJson<unknown[]>(url)).length === 0) throw new Error(`${url} has nothing`)
-        const times = await timesOf(url, TIMES)
+        const path = `/stats/${list}${of(query)}`
+        if ((await getJson<unknown[]>(`${processing}${path}`)).length === 0) throw new Error(`${path} has nothing`)
+        const times = await reader.times(path, TIMES)
         rows.push({
           name: `${list}: ${name}, p99`,
           value: quantile(times, 0.99),

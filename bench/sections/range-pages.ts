@@ -1,5 +1,6 @@
 import { startBareAnswer } from '../limits/bare-process.ts'
-import { getText, timeOf, timesOf } from '../load/http-load.ts'
+import { getText } from '../load/http-load.ts'
+import { OneReader } from '../load/one-reader.ts'
 import { quantile } from '../quantile.ts'
 import { atMost, type Row } from '../report/results.ts'
 
@@ -7,6 +8,9 @@ import { atMost, type Row } from '../report/results.ts'
 const ASKED = 300
 const WARM_UP = 30
 const PAGE_MS_MAX = 10
+/** As `limit` has it where none is given. */
+const PAGE = 1000
+const FEW = 7
 
 /** One reader's pages, of the standard size: from a time on, behind a page, and of users in both orders. */
 export async function pageRows(
@@ -15,20 +19,22 @@ export async function pageRows(
 ): Promise<Row[]> {
   const pick = (list: readonly string[]) => encodeURIComponent(list[Math.floor(Math.random() * list.length)] as string)
   const from = () => `start_timestamp=${pick(times)}`
+  using reader = new OneReader(storage)
   const kinds: [name: string, paths: () => string | Promise<string>][] = [
     ['a page from a time on', () => `/stats/running?${from()}`],
-    ['a page behind another', () => nextOf(storage, `/stats/running?${from()}`)],
-    ['a page by when received', () => nextOf(storage, `/stats/running?by=date_created&order=desc&limit=7`)],
+    ['a page behind another', () => nextOf(reader, `/stats/running?${from()}`)],
+    ['a page by when received', () => nextOf(reader, '/stats/running?by=date_created&order=desc')],
     ["a user's page", () => `/stats/running?user_id=${pick(users)}&${from()}`],
     ["a user's page by when received", () => `/stats/running?user_id=${pick(users)}&by=date_created&order=desc`],
   ]
   await using bare = await startBareAnswer(await getText(`${storage}/stats/running?${from()}`))
-  const limit = quantile((await timesOf(bare.address, WARM_UP + ASKED)).slice(WARM_UP), 0.99)
+  using bareReader = new OneReader(bare.address)
+  const limit = quantile((await bareReader.times('/', WARM_UP + ASKED)).slice(WARM_UP), 0.99)
   const rows: Row[] = [{ name: "bare server, a page's bytes, one reader, p99", value: limit, unit: 'ms' }]
   for (const [name, path] of kinds) {
     const took: number[] = []
     for (let asked = 0; asked < WARM_UP + ASKED; asked++) {
-      const ms = await timeOf(`${storage}${await path()}`)
+      const { ms } = await reader.ask(await path())
       if (asked >= WARM_UP) took.push(ms)
     }
     const p99 = quantile(took, 0.99)
@@ -46,12 +52,11 @@ export async function pageRows(
   return rows
 }
 
-/** The page behind this one, or this one where there is none. */
-async function nextOf(storage: string, path: string): Promise<string> {
-  const response = await fetch(`${storage}${path}`)
-  await response.arrayBuffer()
-  const next = /^<(.*)>; rel="next"$/.exec(response.headers.get('link') ?? '')?.[1]
-  return next === undefined ? path : next.replace('limit=7', 'limit=1000')
+/** The page behind the first few events of this one, or this one where there is none. */
+async function nextOf(reader: OneReader, path: string): Promise<string> {
+  const { head } = await reader.ask(`${path}&limit=${FEW}`)
+  const next = /^link: <(.*)>; rel="next"$/im.exec(head)?.[1]
+  return next === undefined ? path : next.replace(`limit=${FEW}`, `limit=${PAGE}`)
 }
 
 const LOOK_MS = 50

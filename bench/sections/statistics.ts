@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import { startBareAnswer } from '../limits/bare-process.ts'
 import { eventBodies } from '../load/event-bodies.ts'
-import { closedLoop, gets, getText, type Loop, sendAll, timesOf } from '../load/http-load.ts'
+import { closedLoop, gets, getText, type Loop, sendAll } from '../load/http-load.ts'
 import { longHistory } from '../load/long-history.ts'
+import { OneReader } from '../load/one-reader.ts'
 import { caughtUp } from '../progress.ts'
 import { quantile } from '../quantile.ts'
 import { atMost, type Row } from '../report/results.ts'
@@ -63,10 +64,11 @@ async function historyRows(addresses: Addresses, { runs, loop }: { runs: number;
     ['all days of 20 years', `/stats/daily?user_id=${user_id}&limit=10000&time_zone=Europe/Berlin`],
     ['all records of 20 years', `/stats/records?user_id=${user_id}&time_zone=Europe/Berlin`],
   ] as const) {
-    const url = `${addresses.processing}${path}`
-    const [first = 0, ...others] = await timesOf(url, ASKED)
-    await using bare = await startBareAnswer(await getText(url))
-    const limit = quantile(await timesOf(bare.address, ASKED), 0.99)
+    using reader = new OneReader(addresses.processing)
+    const [first = 0, ...others] = await reader.times(path, ASKED)
+    await using bare = await startBareAnswer(await getText(`${addresses.processing}${path}`))
+    using bareReader = new OneReader(bare.address)
+    const limit = quantile(await bareReader.times('/', ASKED), 0.99)
     const p99 = quantile(others, 0.99)
     rows.push(
       { name: `${name}, the first answer`, value: first, unit: 'ms' },
@@ -85,15 +87,17 @@ async function askingRows(
   { loop, p99Max }: { loop: Loop; p99Max?: number },
 ): Promise<Row[]> {
   const { origin, pathname, search } = new URL(url)
+  const path = `${pathname}${search}`
+  using reader = new OneReader(origin)
   await using bare = await startBareAnswer(await getText(url))
-  const requests = gets([`${pathname}${search}`])
+  const requests = gets([path])
   const { rows, p99 } = await askInTurns({ name, address: origin, requests }, bare, loop)
   return [
     ...rows,
     { name: `${name}, eight readers, p99`, value: p99, unit: 'ms' },
     {
       name: `${name}, one reader, p99`,
-      value: quantile(await timesOf(url, ASKED), 0.99),
+      value: quantile(await reader.times(path, ASKED), 0.99),
       unit: 'ms',
       ...(p99Max !== undefined && { target: atMost(p99Max) }),
     },
