@@ -106,9 +106,10 @@ export class EmbeddedLog implements EventLog {
     })
   }
 
-  async offsetsAt({ topic, time }: { topic: string; time: number }): Promise<TimedOffset[]> {
+  async offsetsAt({ topic, time, partitions }: Parameters<EventLog['offsetsAt']>[0]): Promise<TimedOffset[]> {
     const ranges = await this.partitions(topic)
-    return this.#guard(() => ranges.map((range) => this.#search(topic, range, time)))
+    const asked = partitions === undefined ? ranges : ranges.filter(({ partition }) => partitions.includes(partition))
+    return this.#guard(() => asked.map((range) => this.#search(topic, range, time)))
   }
 
   async *consume(options: Parameters<EventLog['consume']>[0]): AsyncGenerator<RecordBatch> {

@@ -137,6 +137,14 @@ export function offsetsAtContract({ open }: LogAdapter): void {
         return { partition, offset: found?.offset ?? next, appendTime: found?.appendTime }
       })
       assert.deepEqual((await log.offsetsAt({ topic, time })).map(plain), expected)
+      for (const { partition } of ranges) {
+        const [one, ...others] = await log.offsetsAt({ topic, time, partitions: [partition] })
+        assert.deepEqual(
+          [one].map((it) => plain(it ?? {})),
+          [expected[partition]],
+        )
+        assert.deepEqual(others, [])
+      }
     }
   })
 

@@ -50,8 +50,8 @@ export interface EventLog extends AsyncDisposable {
    */
   read(from: { topic: string; partition: number; from: number; limit: number; bytesMax?: number }): Promise<LogRecord[]>
 
-  /** For each partition, in order, the first record whose append time is at or after `time`. */
-  offsetsAt(at: { topic: string; time: EpochMs }): Promise<TimedOffset[]>
+  /** For each partition, or each of `partitions`, in order, the first record whose append time is at or after `time`. */
+  offsetsAt(at: { topic: string; time: EpochMs; partitions?: readonly number[] }): Promise<TimedOffset[]>
 
   /**
    * Yields batches of the partitions that this member of `group` has, for ever, until `signal` aborts; then it ends

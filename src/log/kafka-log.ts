@@ -15,7 +15,7 @@ import { KafkaConsumption } from './kafka-consumption.ts'
 import { GroupCoordinator } from './kafka-coordinator.ts'
 import { closed, toFailure } from './kafka-failure.ts'
 import { commitOffsets, committedCursors } from './kafka-groups.ts'
-import { offsetsAt, rangesOf, readRecords } from './kafka-offsets.ts'
+import { offsetsAt, partitionsOf, rangesOf, readRecords } from './kafka-offsets.ts'
 import { checkSize, KafkaProducer } from './kafka-producer.ts'
 import { KafkaTopics } from './kafka-topics.ts'
 import type { PartitionCursor } from './position.ts'
@@ -94,8 +94,11 @@ export class KafkaLog implements EventLog {
     })
   }
 
-  offsetsAt({ topic, time }: { topic: string; time: number }): Promise<TimedOffset[]> {
-    return this.#guard(async () => offsetsAt(this.#cluster, topic, await this.#topics.partitionCount(topic), time))
+  offsetsAt({ topic, time, partitions }: Parameters<EventLog['offsetsAt']>[0]): Promise<TimedOffset[]> {
+    return this.#guard(async () => {
+      const count = await this.#topics.partitionCount(topic)
+      return offsetsAt(this.#cluster, topic, partitions ?? partitionsOf(count), time)
+    })
   }
 
   async *consume(options: Parameters<EventLog['consume']>[0]): AsyncGenerator<RecordBatch> {

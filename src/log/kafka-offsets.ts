@@ -19,9 +19,13 @@ const FETCH_BYTES_MIN = 16 * 1024
 const TYPICAL_RECORD_BYTES = 512
 const OFFSET_OUT_OF_RANGE = 1
 
+export function partitionsOf(count: number): number[] {
+  return Array.from({ length: count }, (_, partition) => partition)
+}
+
 export async function rangesOf(cluster: KafkaCluster, topic: string, count: number): Promise<PartitionRange[]> {
-  const [firsts, nexts] = await listOffsets(cluster, topic, count, [EARLIEST, LATEST])
-  return Array.from({ length: count }, (_, partition) => {
+  const [firsts, nexts] = await listOffsets(cluster, topic, partitionsOf(count), [EARLIEST, LATEST])
+  return partitionsOf(count).map((partition) => {
     const first = firsts?.[partition]?.offset ?? 0
     return { partition, first, next: Math.max(nexts?.[partition]?.offset ?? 0, first) }
   })
@@ -35,14 +39,16 @@ export async function rangesOf(cluster: KafkaCluster, topic: string, count: numb
 export async function offsetsAt(
   cluster: KafkaCluster,
   topic: string,
-  count: number,
+  partitions: readonly number[],
   time: number,
 ): Promise<TimedOffset[]> {
   const at = Math.max(time, 0)
-  let [found] = await listOffsets(cluster, topic, count, [at])
+  let [found] = await listOffsets(cluster, topic, partitions, [at])
   let nexts: Listed[] | undefined
-  if (!found?.every(isThere)) [nexts, found] = await listOffsets(cluster, topic, count, [LATEST, at])
-  return Array.from({ length: count }, (_, partition) => {
+  if (!partitions.every((partition) => isThere(found?.[partition]))) {
+    ;[nexts, found] = await listOffsets(cluster, topic, partitions, [LATEST, at])
+  }
+  return partitions.map((partition) => {
     const one = found?.[partition]
     if (isThere(one)) return { partition, offset: one.offset, appendTime: one.time }
     return { partition, offset: nexts?.[partition]?.offset ?? 0, appendTime: undefined }
@@ -55,18 +61,17 @@ function isThere(listed: Listed | undefined): listed is Listed {
   return listed !== undefined && listed.offset >= 0
 }
 
-/** For each of `times` what each partition has there: one request a leader and time, all at once. */
+/** For each of `times` what each of the partitions has there, by its number: one request a leader and time, all at once. */
 async function listOffsets(
   cluster: KafkaCluster,
   topic: string,
-  count: number,
+  partitions: readonly number[],
   times: readonly number[],
 ): Promise<Listed[][]> {
   return cluster.retry(
     async () => {
-      const partitions = Array.from({ length: count }, (_, partition) => partition)
       const byLeader = Map.groupBy(partitions, (partition) => leaderOf(cluster, topic, partition))
-      const offsets = times.map(() => new Array<Listed>(count))
+      const offsets = times.map((): Listed[] => [])
       const requests = [...byLeader].flatMap(([leader, some]) =>
         times.map(async (time, i) => {
           const wanted = some.map((partitionIndex) => ({

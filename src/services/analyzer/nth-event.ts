@@ -12,6 +12,7 @@ export type RecordsByType = Record<EventType, NthRecords>
 /** `GET /running` and `GET /music`: the n-th event of a type, or the first from a time on. */
 export function addNthEvents(server: HttpServer, records: RecordsByType): void {
   for (const type of EVENT_TYPES) {
+    records[type].prepare()
     server.get(CATALOGUE[type].indexPath, {
       summary: 'The n-th event of its type in the log, from 0, or the first that the log took from a time on',
       description: DESCRIPTION,

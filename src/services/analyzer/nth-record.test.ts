@@ -9,6 +9,7 @@ import { openLogFile } from '../../log/embedded-log-schema.ts'
 import type { LogRecord } from '../../log/event-log.ts'
 import { type PackedRecords, packRecords } from '../../log/packed-records.ts'
 import { type NthRecord, NthRecords } from './nth-record.ts'
+import { TimedLog } from './timed-log.fixture.ts'
 
 const TOPIC = 'runify.running_stats'
 
@@ -23,6 +24,27 @@ const anyCuts = fc.array(fc.oneof(fc.constant(0), fc.double({ min: 0, max: 1, no
   minLength: 3,
   maxLength: 3,
 })
+
+/** Batches of one partition: milliseconds since the one before, and how many records have this time. */
+const anyBatches = fc.array(
+  fc.tuple(
+    fc.oneof(fc.nat(4), fc.nat(60_000)),
+    fc.oneof(fc.integer({ min: 1, max: 3 }), fc.integer({ min: 100, max: 400 })),
+  ),
+  { maxLength: 20 },
+)
+const anyTimedLog = fc.array(anyBatches, { minLength: 2, maxLength: 6 }).map(
+  (partitions) =>
+    new TimedLog(
+      partitions.map((batches) => {
+        let time = 1_000_000
+        return batches.flatMap(([later, records]) => {
+          time += later
+          return Array.from({ length: records }, () => time)
+        })
+      }),
+    ),
+)
 
 type Placed = { partition: number; record: LogRecord }
 
@@ -40,6 +62,54 @@ describe('Record n of the log', () => {
     })
     await fc.assert(property, { numRuns: 30 })
     assert.ok(sameTimes > 100, 'records that were appended in one millisecond are among them')
+  })
+
+  test('is the n-th of single events and of large batches alike, and is found by few looks', async () => {
+    let sparing = 0
+    const property = fc.asyncProperty(
+      anyTimedLog,
+      fc.array(fc.nat(), { minLength: 10, maxLength: 10 }),
+      async (log, some) => {
+        const sorted = log.sorted()
+        const records = new NthRecords({
+          log,
+          topic: TOPIC,
+          searched: (looks) => assert.ok(looks <= 60, `${looks} looks`),
+        })
+        const partitions = (await log.partitions()).length
+        for (const n of some.map((one) => one % Math.max(sorted.length, 1))) {
+          const found = await records.find(n)
+          if (sorted.length === 0) assert.deepEqual(found, { kind: 'beyond' })
+          else {
+            assert.ok(found.kind === 'found')
+            assert.deepEqual({ partition: found.partition, offset: found.record.offset }, sorted[n])
+          }
+        }
+        if (log.asked.partitions < log.asked.looks * partitions) sparing++
+      },
+    )
+    await fc.assert(property, { numRuns: 200 })
+    assert.ok(sparing > 50, 'what earlier looks have told is not asked for again')
+  })
+
+  test('among large batches, is found by time: a batch is read only for the record itself', async () => {
+    // As bodies of 6,000 events fill six partitions: 1,000 in each, within a few milliseconds.
+    const bodies = Array.from({ length: 50 }, (_, body) => body)
+    const log = new TimedLog(
+      Array.from({ length: 6 }, (_, partition) =>
+        bodies.flatMap((body) =>
+          Array.from({ length: 1000 }, () => 1_000_000 + body * 100 + ((body * 7 + partition * 5) % 8)),
+        ),
+      ),
+    )
+    const records = new NthRecords({ log, topic: TOPIC })
+    const ask = async (step: number) => {
+      for (let n = step >> 1; n < 300_000; n += step) assert.equal((await records.find(n)).kind, 'found')
+    }
+    await ask(5000)
+    log.asked = { reads: 0, looks: 0, partitions: 0 }
+    await ask(3001)
+    assert.ok(log.asked.reads <= 100, `${log.asked.reads} reads for 100 records`)
   })
 
   test('is beyond the log while the log does not go that far', async () => {

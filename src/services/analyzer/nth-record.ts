@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Failure, isFailure } from '../../errors.ts'
 import type { EpochMs } from '../../events/instant.ts'
-import type { EventLog, LogRecord } from '../../log/event-log.ts'
-import { NthSearch } from './nth-search.ts'
+import type { EventLog, LogRecord, TimedOffset } from '../../log/event-log.ts'
+import { NthSearch, type Place } from './nth-search.ts'
 import { type PlacedRecord, RecordCache } from './record-cache.ts'
 import { type TimeAnchor, TimeAnchors } from './time-anchors.ts'
 import { sum, type TopicSnapshot, TopicSnapshots } from './topic-snapshot.ts'
@@ -14,8 +14,11 @@ export type NthRecord =
   /** Retention has removed it, or so much around it that its place cannot be told any more. */
   | { kind: 'removed' }
 
+/** What is needed of a log to find records in it. */
+export type SearchedLog = Pick<EventLog, 'partitions' | 'offsetsAt' | 'read'>
+
 export type NthRecordsOptions = {
-  log: EventLog
+  log: SearchedLog
   topic: string
   now?: () => EpochMs
   /** How long the ends of the partitions are taken for what they were, milliseconds. */
@@ -62,6 +65,12 @@ export class NthRecords {
   constructor(options: NthRecordsOptions) {
     this.#options = { now: Date.now, endsMs: ENDS_MS, searched: () => {}, ...options }
     this.#snapshots = new TopicSnapshots(this.#options)
+  }
+
+  /** Looks at the topic before anybody asks, so that the first need not wait for connections. */
+  prepare(): void {
+    // What goes wrong is told to who asks: it is tried again then.
+    this.#snapshot(undefined).catch(() => {})
   }
 
   async find(n: number): Promise<NthRecord> {
@@ -199,34 +208,44 @@ export class NthRecords {
   ): Promise<{ search?: Found; looks: number }> {
     const { below, above } = this.#anchors.around(n)
     let looks = 0
-    const look = (time: EpochMs) => {
+    const look = (time: EpochMs, known?: readonly Place[]) => {
       looks++
-      return this.#look(snapshot, time)
+      return this.#look(snapshot, time, known)
     }
     const low = below ?? (await look(0))
     if (low.count > n) return { looks }
     const search = new NthSearch({ n, low, high: above ?? endOf(snapshot) })
-    while (!search.done && !(n - search.low.count < near && isCertain(search.low, snapshot))) {
-      const appendTime = looks < LOOKS_MAX ? await this.#appendTimeAt(search.next()) : undefined
-      if (appendTime === undefined) return { looks }
-      search.take(await Promise.all(search.times(appendTime).map(look)))
+    const isNear = () => !search.isByTime && n - search.low.count < near && isCertain(search.low, snapshot)
+    while (!search.done && !isNear()) {
+      const times = looks < LOOKS_MAX ? await this.#timesOf(search) : undefined
+      if (times === undefined) return { looks }
+      search.take(await Promise.all(times.map((time) => look(time, search.known(time)))))
     }
     this.#options.searched(looks)
     return { search, looks }
   }
 
-  async #appendTimeAt({ partition, offset }: { partition: number; offset: number }): Promise<EpochMs | undefined> {
+  /** The times that are looked at next. Undefined where retention has removed the record that would have told them. */
+  async #timesOf(search: NthSearch): Promise<EpochMs[] | undefined> {
+    if (search.isByTime) return search.times()
+    const { partition, offset } = search.record()
     const { log, topic } = this.#options
     const [record] = await log.read({ topic, partition, from: offset, limit: 1 }).catch(ifRemoved)
-    return record?.appendTime
+    return record && search.timesAround(record.appendTime)
   }
 
-  async #look({ at }: TopicSnapshot, time: EpochMs): Promise<TimeAnchor> {
-    const found = await this.#options.log.offsetsAt({ topic: this.#options.topic, time })
+  /** @param known - what is known of each partition already; the others are asked for */
+  async #look({ at }: TopicSnapshot, time: EpochMs, known?: readonly Place[]): Promise<TimeAnchor> {
+    const { log, topic } = this.#options
+    const partitions = known?.flatMap((place, partition) => (place === undefined ? [partition] : []))
+    const asked =
+      partitions?.length === 0 ? [] : await log.offsetsAt({ topic, time, ...(partitions && { partitions }) })
+    const rest = asked.values()
+    const found = known?.map((place) => place ?? (rest.next().value as TimedOffset)) ?? asked
     const offsets = found.map(({ offset }) => offset)
-    let next = Number.POSITIVE_INFINITY
-    for (const { appendTime } of found) next = Math.min(next, appendTime ?? next)
-    const anchor = { from: time, time: Number.isFinite(next) ? next : time, offsets, count: sum(offsets) }
+    const times = found.map(({ appendTime }) => appendTime ?? Number.POSITIVE_INFINITY)
+    const next = Math.min(...times)
+    const anchor = { from: time, time: Number.isFinite(next) ? next : time, offsets, times, count: sum(offsets) }
     const settled = at - SETTLED_MS
     if (anchor.time <= settled) this.#anchors.add(anchor)
     // What comes behind this time may still change, but not what comes before it.
@@ -264,7 +283,8 @@ function isCertain({ offsets }: TimeAnchor, { firsts }: TopicSnapshot): boolean 
 
 /** All that there is. */
 function endOf({ nexts, count }: TopicSnapshot): TimeAnchor {
-  return { from: Number.POSITIVE_INFINITY, time: Number.POSITIVE_INFINITY, offsets: nexts, count }
+  const never = Number.POSITIVE_INFINITY
+  return { from: never, time: never, offsets: nexts, times: nexts.map(() => never), count }
 }
 
 function byPlace(a: PlacedRecord, b: PlacedRecord): number {

@@ -2,15 +2,23 @@ import type { EpochMs } from '../../events/instant.ts'
 
 /**
  * What one look into the log by time has told: before every time in `from`…`time` there are the same records, up to
- * `offsets` in each partition and `count` in all. Times that are that old never change, so it stays true.
+ * `offsets` in each partition and `count` in all. Times that are that old never change, so it stays true. `times` are
+ * the append times of the records that came next, ∞ where there was none: they may be known better by now.
  */
-export type TimeAnchor = { from: EpochMs; time: EpochMs; offsets: readonly number[]; count: number }
+export type TimeAnchor = {
+  from: EpochMs
+  time: EpochMs
+  offsets: readonly number[]
+  times: readonly EpochMs[]
+  count: number
+}
 
 type Kept = TimeAnchor & { usedAt: number }
 
-/** About 2 MB, whatever the number of partitions. */
-const OFFSETS_MAX = 65_536
-const ANCHORS_MIN = 64
+const BYTES_MAX = 4 * 1024 * 1024
+/** What an anchor takes beside a partition's offset and time. */
+const ANCHOR_BYTES = 200
+const PARTITION_BYTES = 16
 
 /** The anchors of a topic, by their count, as many as fit: those that were used longest ago go. A cache and no more. */
 export class TimeAnchors {
@@ -28,10 +36,11 @@ export class TimeAnchors {
       // The same count is the same place in the log: what is known of it comes together.
       same.from = Math.min(same.from, anchor.from)
       same.time = Math.max(same.time, anchor.time)
+      same.times = anchor.times
       return
     }
     this.#anchors.splice(at, 0, { ...anchor, usedAt: ++this.#uses })
-    if (this.#anchors.length > Math.max(ANCHORS_MIN, OFFSETS_MAX / anchor.offsets.length)) this.#forgetHalf()
+    if (this.#anchors.length > BYTES_MAX / (ANCHOR_BYTES + PARTITION_BYTES * anchor.offsets.length)) this.#forgetHalf()
   }
 
   /** The last with at most `count` records before it, and the first with more. */

@@ -14,13 +14,13 @@ export type TopicSnapshot = {
 
 /** Looks at a topic's ends, once for all who ask at the same time. */
 export class TopicSnapshots {
-  readonly #log: EventLog
+  readonly #log: Pick<EventLog, 'partitions'>
   readonly #topic: string
   readonly #now: () => EpochMs
   #last: { snapshot: TopicSnapshot; takenAt: number } | undefined
   readonly #lookup = new SharedLookup(() => this.#take())
 
-  constructor({ log, topic, now }: { log: EventLog; topic: string; now: () => EpochMs }) {
+  constructor({ log, topic, now }: { log: Pick<EventLog, 'partitions'>; topic: string; now: () => EpochMs }) {
     this.#log = log
     this.#topic = topic
     this.#now = now
