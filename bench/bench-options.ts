@@ -45,7 +45,8 @@ sections, all of them where none is named:
   most-played   how fast plays are counted, and the most played songs and artists
   memory        the largest memory of every process in this run, with all events going through
 
-On servers, RUNIFY_KAFKA_PARTITIONS is how many partitions each topic has (3).
+On servers, RUNIFY_KAFKA_PARTITIONS is how many partitions each topic has (3), and MYSQL_BUFFER_POOL what MySQL keeps of its tables
+in memory (256M).
 Everything takes about 10 minutes embedded, and about 10 on servers; ten million events take about an hour.
 The results of a section replace its earlier ones in bench/results.json; bench/RESULTS.md and the charts are written anew.
 

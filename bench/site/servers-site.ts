@@ -9,6 +9,8 @@ import { type Addresses, notePeak, type Running, SERVICES, type SiteBase } from 
 
 /** Of Runify's topics and of those of the limits. */
 const PARTITIONS = Number(process.env.RUNIFY_KAFKA_PARTITIONS || 3)
+/** Of MySQL, as compose gives it. */
+const BUFFER_POOL = process.env.MYSQL_BUFFER_POOL || '256M'
 const CLEARED_MS_MAX = 60_000
 
 /** A process for each service, on a Kafka and a MySQL in containers of their own. */
@@ -27,7 +29,7 @@ export class ServersSite implements SiteBase {
   static async open(): Promise<ServersSite> {
     await using opened = new AsyncDisposableStack()
     const kafka = opened.use(await startKafka())
-    const mysql = opened.use(await startMysql())
+    const mysql = opened.use(await startMysql('--disable-log-bin', `--innodb-buffer-pool-size=${BUFFER_POOL}`))
     await mysql.clear()
     opened.move()
     return new ServersSite(kafka, mysql)
@@ -36,7 +38,11 @@ export class ServersSite implements SiteBase {
   async versions(): Promise<Record<string, string>> {
     const [{ version }] = (await this.#mysql.query('SELECT VERSION() AS version')) as [{ version: string }]
     const [kafka = 'unknown'] = (await this.kafka.script('kafka-topics.sh', '--version')).split(/\s/)
-    return { ...versionsOf(['@platformatic/kafka', 'mysql2']), Kafka: kafka, MySQL: version }
+    return {
+      ...versionsOf(['@platformatic/kafka', 'mysql2']),
+      Kafka: kafka,
+      MySQL: `${version} with a buffer pool of ${BUFFER_POOL}`,
+    }
   }
 
   async start(...services: (typeof SERVICES)[number][]): Promise<Running> {

@@ -119,12 +119,17 @@ export type MysqlServer = AsyncDisposable & {
   clear(): Promise<void>
 }
 
-/** Resolves when the server answers. */
-export async function startMysql(): Promise<MysqlServer> {
+/**
+ * Resolves when the server answers.
+ *
+ * @param options - of mysqld, such as `--disable-log-bin`
+ */
+export async function startMysql(...options: string[]): Promise<MysqlServer> {
   const [port] = (await freePorts(1)) as [number]
   const container = await Container.run([
     ...['-p', `127.0.0.1:${port}:3306`, '-e', `MYSQL_ROOT_PASSWORD=${PASSWORD}`],
     'mysql:9.7',
+    ...options,
   ])
   const query = async (sql: string) => {
     const root: Connection = await createConnection({ host: '127.0.0.1', port, user: 'root', password: PASSWORD })
