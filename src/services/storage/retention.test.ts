@@ -7,6 +7,7 @@ import { test } from 'node:test'
 import type { RunifyEvent } from '../../events/catalogue.ts'
 import { MS_PER_DAY } from '../../events/instant.ts'
 import { FORGOTTEN_TOPIC } from '../../log/tombstone.ts'
+import type { EventStore, PageQuery } from '../../store/event-store.ts'
 import { createTelemetry } from '../../telemetry.ts'
 import { Forgetter } from './forgetter.ts'
 import { Retention } from './retention.ts'
@@ -65,6 +66,25 @@ test('What was received before the days that are kept is removed, whoever it is 
   assert.equal((await changesOf(system)).erasures.length, 3)
   await new Retention({ ...deps, now: () => NOON + MS_PER_DAY }).removeOld()
   assert.equal(await countStored(system), 2)
+})
+
+test('Retention looks again a minute after a look that failed, and an hour after one that did not', async () => {
+  await using system = await openStorage({})
+  const { log, store } = system
+  let looks = 0
+  const page = (query: PageQuery) =>
+    looks++ === 0 ? Promise.reject(new Error('the database is away')) : store.page(query)
+  const failing: EventStore = Object.create(store, { page: { value: page } })
+  const stop = new AbortController()
+  const minutes: number[] = []
+  const pause = async (ms: number) => {
+    minutes.push(ms / 60_000)
+    if (minutes.length === 3) stop.abort()
+  }
+  const forgetter = new Forgetter({ log, store, telemetry })
+  const retention = new Retention({ log, store: failing, forgetter, telemetry, days: 3, now: Date.now, pause })
+  await retention.run(stop.signal)
+  assert.deepEqual(minutes, [1, 60, 60])
 })
 
 test('Storage looks for what is too old when it starts, if days are named', async (t) => {

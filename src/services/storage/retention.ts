@@ -16,9 +16,12 @@ export type RetentionDeps = {
   /** How long events are kept after they were received. */
   days: number
   now: () => EpochMs
+  pause?: (ms: number, signal: AbortSignal) => Promise<unknown>
 }
 
 const LOOK_MS = 3_600_000
+/** When the last look failed, as when the database was away. */
+const LOOK_AGAIN_MS = 60_000
 const PAGE_EVENTS = 1000
 
 /**
@@ -27,21 +30,23 @@ const PAGE_EVENTS = 1000
  * Whole UTC days go at a time, so that a user is not forgotten more than once a day.
  */
 export class Retention {
-  readonly #deps: RetentionDeps
+  readonly #deps: Required<RetentionDeps>
 
   constructor(deps: RetentionDeps) {
-    this.#deps = deps
+    this.#deps = { pause: (ms, signal) => sleep(ms, undefined, { signal }).catch(() => {}), ...deps }
   }
 
-  /** Looks every hour, until the signal aborts. */
+  /** Looks every hour, and sooner where that failed, until the signal aborts. */
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      try {
-        await this.removeOld(signal)
-      } catch (error) {
-        this.#deps.telemetry.workFailed('retention', error)
-      }
-      await sleep(LOOK_MS, undefined, { signal }).catch(() => {})
+      const failed = await this.removeOld(signal).then(
+        () => false,
+        (error) => {
+          this.#deps.telemetry.workFailed('retention', error)
+          return true
+        },
+      )
+      await this.#deps.pause(failed ? LOOK_AGAIN_MS : LOOK_MS, signal)
     }
   }
 
