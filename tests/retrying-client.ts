@@ -50,12 +50,12 @@ export class RetryingClient {
     })
   }
 
-  /** Sends what is not answered yet, each as often as it needs. */
-  async sendUntilAnswered(receiver: string, stop?: AbortSignal): Promise<void> {
+  /** Sends what is not answered yet, each as often as it needs; a test that fails stops it by its signal. */
+  async sendUntilAnswered(receiver: string, stop: AbortSignal): Promise<void> {
     await this.#sendEach(stop, async (request) => {
-      while (!stop?.aborted) {
+      while (!stop.aborted) {
         try {
-          return await this.#send(receiver, request)
+          return await this.#send(receiver, request, stop)
         } catch (error) {
           if (error instanceof assert.AssertionError) throw error
           this.unanswered++
@@ -89,7 +89,7 @@ export class RetryingClient {
     await Promise.all(Array.from({ length: SENDERS }, sender))
   }
 
-  async #send(receiver: string, request: SentRequest): Promise<void> {
+  async #send(receiver: string, request: SentRequest, stop?: AbortSignal): Promise<void> {
     const { kind, form, events } = request
     const body = form === 'one' ? events[0] : form === 'array' ? events : toNdjson(events)
     const headers = { 'content-type': form === 'lines' ? 'application/x-ndjson' : 'application/json' }
@@ -99,6 +99,7 @@ export class RetryingClient {
       answer = await post(`${receiver}/stats/${kind}`, body, headers)
       if (answer.status !== 503) break
       this.unanswered++
+      if (stop?.aborted) return
       await sleep(RETRY_MS)
     }
     assert.equal(answer.status, 201, JSON.stringify(answer.body))

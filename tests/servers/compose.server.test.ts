@@ -47,8 +47,8 @@ describe('compose.yaml', () => {
 
   test('takes in the first events, keeps and counts them', () => checkFirstEvents(project))
 
-  test('loses nothing of what many clients send, and doubles nothing', async () => {
-    await checkManyEvents(project, (client) => client.sendUntilAnswered(project.addresses.receiver))
+  test('loses nothing of what many clients send, and doubles nothing', async (t) => {
+    await checkManyEvents(project, (client) => client.sendUntilAnswered(project.addresses.receiver, t.signal))
   })
 
   test('gives every service little to do harm with', async () => {
@@ -138,9 +138,9 @@ describe('compose.zookeeper.yaml', () => {
 
   test('takes in the first events, keeps and counts them', () => checkFirstEvents(project))
 
-  test('loses nothing while its broker is killed and comes back', async () => {
+  test('loses nothing while its broker is killed and comes back', async (t) => {
     await checkManyEvents(project, async (client) => {
-      const sending = client.sendUntilAnswered(project.addresses.receiver)
+      const sending = client.sendUntilAnswered(project.addresses.receiver, t.signal)
       await client.acknowledged(EVENTS / 4)
       await project.run('kill', 'kafka')
       // Not with --wait: where it is back before ZooKeeper has given its place away, it ends once more and is restarted,
@@ -190,9 +190,9 @@ describe('compose.cluster.yaml', () => {
     })
   }
 
-  test('loses nothing while a Receiver, a Storage and a Processing are killed', async () => {
+  test('loses nothing while a Receiver, a Storage and a Processing are killed', async (t) => {
     await checkManyEvents(project, async (client) => {
-      const sending = client.sendUntilAnswered(project.addresses.receiver)
+      const sending = client.sendUntilAnswered(project.addresses.receiver, t.signal)
       await client.acknowledged(EVENTS / 4)
       for (const service of ['receiver', 'storage', 'processing']) {
         const [first] = await project.containers(service)

@@ -74,10 +74,10 @@ describe('On Kafka and MySQL', () => {
     assert.equal((await counts()).num_music_info, GOOD)
   })
 
-  test('a database that was dropped comes back from the log with one command, while everything runs', async () => {
+  test('a database that was dropped comes back from the log with one command, while everything runs', async (t) => {
     const client = new RetryingClient({ events: EVENTS, users: 40 })
     const [receiver] = system.receiver as [Supervised]
-    const sending = client.sendUntilAnswered(receiver.address)
+    const sending = client.sendUntilAnswered(receiver.address, t.signal)
     await client.acknowledged(EVENTS / 2)
     await mysql.query('DROP DATABASE runify')
     const { code, stdout, stderr } = await runCli(['rebuild', 'store', '--quiet'], '', {
@@ -99,11 +99,11 @@ describe('On Kafka and MySQL', () => {
     )
   })
 
-  test('statistics are counted anew beside the live ones with one command, while everything runs', async () => {
+  test('statistics are counted anew beside the live ones with one command, while everything runs', async (t) => {
     const client = new RetryingClient({ events: EVENTS, users: 40 })
     const [receiver] = system.receiver as [Supervised]
     const [{ address: storage }] = system.storage as [Supervised]
-    const sending = client.sendUntilAnswered(receiver.address)
+    const sending = client.sendUntilAnswered(receiver.address, t.signal)
     await client.acknowledged(EVENTS / 4)
     const { address: counting } = system.processing[0] as Supervised
     await waitFor(async () => Number((await getJson(`${counting}/stats`)).num_running_stats) > 0, SETTLED_MS_MAX)

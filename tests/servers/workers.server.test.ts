@@ -19,7 +19,7 @@ describe('RECEIVER_WORKERS', () => {
   })
   after(() => kafka?.[Symbol.asyncDispose]())
 
-  test('shares the work, replaces a worker that dies, and loses nothing of what was acknowledged', async () => {
+  test('shares the work, replaces a worker that dies, and loses nothing of what was acknowledged', async (t) => {
     await using receiver = await Supervised.start('receiver', {
       RUNIFY_LOG: kafka.address,
       RECEIVER_WORKERS: String(WORKERS),
@@ -27,7 +27,7 @@ describe('RECEIVER_WORKERS', () => {
     await waitFor(async () => (await childrenOf(receiver.pid)).length === WORKERS)
     const before = await childrenOf(receiver.pid)
     const client = new RetryingClient({ events: EVENTS, users: 10 })
-    const sending = client.sendUntilAnswered(receiver.address)
+    const sending = client.sendUntilAnswered(receiver.address, t.signal)
     await client.acknowledged(EVENTS / 4)
     process.kill(before[0] as number, 'SIGKILL')
     await sending
