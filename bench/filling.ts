@@ -10,6 +10,7 @@ import type { Site } from './site/site.ts'
 export class Filling {
   readonly #site: Site
   readonly #events: number
+  #logged: Promise<void> | undefined
   #stored: Promise<number> | undefined
   #counted: Promise<number> | undefined
 
@@ -18,9 +19,15 @@ export class Filling {
     this.#events = events
   }
 
+  /** All are in the log. */
+  logged(): Promise<void> {
+    this.#logged ??= this.#log()
+    return this.#logged
+  }
+
   /** From the log to the store, events a second. */
   stored(): Promise<number> {
-    this.#stored ??= this.#store()
+    this.#stored ??= this.logged().then(() => this.#store())
     return this.#stored
   }
 
@@ -30,12 +37,13 @@ export class Filling {
     return this.#counted
   }
 
-  async #store(): Promise<number> {
+  async #log(): Promise<void> {
     await this.#site.clear()
-    {
-      await using running = await this.#site.start('receiver')
-      await sendAll(running.addresses.receiver, 'application/x-ndjson', ndjsonBodies(this.#events))
-    }
+    await using running = await this.#site.start('receiver')
+    await sendAll(running.addresses.receiver, 'application/x-ndjson', ndjsonBodies(this.#events))
+  }
+
+  async #store(): Promise<number> {
     const started = performance.now()
     await using running = await this.#site.start('storage')
     return await growthRate(running.addresses.storage, { all: this.#events, started })

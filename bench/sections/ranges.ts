@@ -27,7 +27,7 @@ export const RANGES: Section = {
       'JSON and no HTTP. Then pages of 1,000 by one reader, wherever they are; and by how much Storage grows while it streams.',
   },
   async measure({ site, filling, options }) {
-    await filling.counted()
+    await filling.stored()
     await using opened = new AsyncDisposableStack()
     const { addresses } = opened.use(await site.start('storage'))
     const database = opened.use(await site.openDatabase())

@@ -28,8 +28,10 @@ export class ServersSite implements SiteBase {
 
   static async open(): Promise<ServersSite> {
     await using opened = new AsyncDisposableStack()
-    const kafka = opened.use(await startKafka())
-    const mysql = opened.use(await startMysql('--disable-log-bin', `--innodb-buffer-pool-size=${BUFFER_POOL}`))
+    const kafka = opened.use(await startKafka('host'))
+    const mysql = opened.use(
+      await startMysql('host', ['--disable-log-bin', `--innodb-buffer-pool-size=${BUFFER_POOL}`]),
+    )
     await mysql.clear()
     opened.move()
     return new ServersSite(kafka, mysql)

@@ -66,20 +66,29 @@ export type KafkaServer = AsyncDisposable & {
   clear(): Promise<void>
 }
 
+/**
+ * - `published`: a network of its own, and its port is published, through a process that copies all bytes once more.
+ * - `host`: on this machine's loopback without anything between, for measuring.
+ */
+export type Network = 'published' | 'host'
+
 /** Resolves when the broker answers. */
-export async function startKafka(): Promise<KafkaServer> {
-  const [port, slowPort, advertised] = (await freePorts(3)) as [number, number, number]
+export async function startKafka(network: Network = 'published'): Promise<KafkaServer> {
+  const [port, slowPort, advertised, ...own] = (await freePorts(5)) as [number, number, number, number, number]
+  const isHost = network === 'host'
+  const [host, outside, slow] = isHost ? ['127.0.0.1', port, slowPort] : ['', 9092, 9094]
+  const [controller, inside] = isHost ? own : [9093, 9095]
   const container = await Container.run([
-    ...['-p', `127.0.0.1:${port}:9092`, '-p', `127.0.0.1:${slowPort}:9094`],
+    ...(isHost ? ['--network', 'host'] : ['-p', `127.0.0.1:${port}:9092`, '-p', `127.0.0.1:${slowPort}:9094`]),
     ...variables({
       KAFKA_NODE_ID: '1',
       KAFKA_PROCESS_ROLES: 'broker,controller',
-      KAFKA_LISTENERS: 'OUTSIDE://:9092,CONTROLLER://:9093,SLOW://:9094,INSIDE://:9095',
-      KAFKA_ADVERTISED_LISTENERS: `OUTSIDE://127.0.0.1:${port},SLOW://127.0.0.1:${advertised},INSIDE://localhost:9095`,
+      KAFKA_LISTENERS: `OUTSIDE://${host}:${outside},CONTROLLER://${host}:${controller},SLOW://${host}:${slow},INSIDE://${host}:${inside}`,
+      KAFKA_ADVERTISED_LISTENERS: `OUTSIDE://127.0.0.1:${port},SLOW://127.0.0.1:${advertised},INSIDE://localhost:${inside}`,
       KAFKA_LISTENER_SECURITY_PROTOCOL_MAP: 'OUTSIDE:PLAINTEXT,CONTROLLER:PLAINTEXT,SLOW:PLAINTEXT,INSIDE:PLAINTEXT',
       KAFKA_INTER_BROKER_LISTENER_NAME: 'INSIDE',
       KAFKA_CONTROLLER_LISTENER_NAMES: 'CONTROLLER',
-      KAFKA_CONTROLLER_QUORUM_VOTERS: '1@localhost:9093',
+      KAFKA_CONTROLLER_QUORUM_VOTERS: `1@localhost:${controller}`,
       KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR: '1',
       KAFKA_OFFSETS_TOPIC_NUM_PARTITIONS: '5',
       KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR: '1',
@@ -92,7 +101,7 @@ export async function startKafka(): Promise<KafkaServer> {
     'apache/kafka:4.1.0',
   ])
   const script = (name: string, ...args: string[]) =>
-    container.exec(`/opt/kafka/bin/${name}`, '--bootstrap-server', 'localhost:9095', ...args)
+    container.exec(`/opt/kafka/bin/${name}`, '--bootstrap-server', `localhost:${inside}`, ...args)
   await waitFor(async () => (await script('kafka-topics.sh', '--list')) !== undefined, READY_MS_MAX)
   return {
     container,
@@ -124,11 +133,16 @@ export type MysqlServer = AsyncDisposable & {
  *
  * @param options - of mysqld, such as `--disable-log-bin`
  */
-export async function startMysql(...options: string[]): Promise<MysqlServer> {
+export async function startMysql(
+  network: Network = 'published',
+  options: readonly string[] = [],
+): Promise<MysqlServer> {
   const [port] = (await freePorts(1)) as [number]
+  const isHost = network === 'host'
   const container = await Container.run([
-    ...['-p', `127.0.0.1:${port}:3306`, '-e', `MYSQL_ROOT_PASSWORD=${PASSWORD}`],
-    'mysql:9.7',
+    ...(isHost ? ['--network', 'host'] : ['-p', `127.0.0.1:${port}:3306`]),
+    ...['-e', `MYSQL_ROOT_PASSWORD=${PASSWORD}`, 'mysql:9.7'],
+    ...(isHost ? [`--port=${port}`, '--bind-address=127.0.0.1', '--mysqlx=OFF'] : []),
     ...options,
   ])
   const query = async (sql: string) => {
