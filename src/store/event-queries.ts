@@ -15,7 +15,7 @@ import type {
   UserPlace,
   WriteOutcome,
 } from './event-store.ts'
-import { eventText, type TextFormat, type TextRow, textColumns, textValue, uuidText } from './event-text.ts'
+import { type TextFormat, type TextRow, TextWriter, textColumns, textValue, uuidText } from './event-text.ts'
 
 type EventTable = {
   log_partition: number
@@ -85,23 +85,32 @@ export async function readPage(db: Kysely<EventDatabase>, query: PageQuery): Pro
   return rows.map((row) => fromRow(type, row).event)
 }
 
-/** Runs a query whose rows come as arrays. */
-export type ReadArrays = (query: CompiledQuery) => TextRow[] | Promise<TextRow[]>
+/** Runs a query whose rows are handed over as arrays, one by one. */
+export type EachArray = (query: CompiledQuery, take: (row: TextRow) => void) => void | Promise<void>
 
 /** A page as text. One row more than the page has tells whether there is more. */
 export async function readTextPage(
   db: Kysely<EventDatabase>,
   query: PageQuery & { format: TextFormat },
-  readArrays: ReadArrays,
+  eachArray: EachArray,
 ): Promise<TextPage> {
   const { type, by, format, limit } = query
-  const run = async (select: EventSelect) => readArrays(select.compile())
-  const rows = await readInTurn(textSelects(db, query), { limit: limit + 1, run })
-  const events = rows.slice(0, limit).map((row) => eventText(type, format, row))
-  if (rows.length <= limit) return { events, next: undefined }
-  const last = rows[limit - 1] as TextRow
+  const writer = new TextWriter(type, format)
+  let seen = 0
+  let last: TextRow = []
+  const take = (row: TextRow) => {
+    if (seen++ === limit) return
+    writer.add(row)
+    last = row
+  }
+  for (const select of textSelects(db, query)) {
+    if (seen <= limit) await eachArray(select.limit(limit + 1 - seen).compile(), take)
+  }
+  const events = Math.min(seen, limit)
+  const text = writer.end()
+  if (seen <= limit) return { text, events, next: undefined }
   const trace_id = uuidText(textValue(type, last, 'trace_id') as string)
-  return { events, next: { time: textValue(type, last, by) as number, trace_id } }
+  return { text, events, next: { time: textValue(type, last, by) as number, trace_id } }
 }
 
 /** What a page of text is read by; each is to be a walk along an index, and nothing is to be sorted. */

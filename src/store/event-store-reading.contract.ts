@@ -18,7 +18,7 @@ import {
   storedBy,
   topicOf,
 } from './event-store.probe.ts'
-import type { EventStore, PageQuery, StoreBatch } from './event-store.ts'
+import type { EventStore, PageQuery, StoreBatch, TextPage } from './event-store.ts'
 
 /** The part of the contract that is about pages of a range and the feed of changes. */
 
@@ -127,7 +127,8 @@ export function pageContract({ open }: StoreAdapter): void {
     await place.store.write(batchOf(plays))
     const query = { by: 'timestamp', order: 'asc', limit: 100 } as const
     const playTexts = await place.store.textPage({ ...query, type: 'music_info', format: 'csv' })
-    assert.deepEqual(playTexts, { events: (await eventsOf(place.store, 'music_info')).map(csvOf), next: undefined })
+    const playLines = (await eventsOf(place.store, 'music_info')).map((event) => `${csvOf(event)}\r\n`)
+    assert.deepEqual(textsOf(playTexts), { text: playLines.join(''), events: 2, next: undefined })
     for (const [by, order, user_id] of [
       ['timestamp', 'asc', undefined],
       ['date_created', 'desc', undefined],
@@ -139,12 +140,15 @@ export function pageContract({ open }: StoreAdapter): void {
         const texts: string[] = []
         for (let after: PageQuery['after']; ; ) {
           const query = { type: 'running_stats', by, order, user_id, after, limit } as const
-          const page = await place.store.textPage({ ...query, format: 'json' })
-          texts.push(...page.events)
+          const page = await place.store.textPage({ ...query, format: 'ndjson' })
+          const array = await place.store.textPage({ ...query, format: 'json' })
+          const { text } = textsOf(page)
+          assert.deepEqual(textsOf(array), { ...textsOf(page), text: `[${text.trimEnd().replaceAll('\n', ',')}]` })
+          texts.push(...text.split('\n').slice(0, -1))
           const last = whole[texts.length - 1]
           if (page.next === undefined) break
           assert.deepEqual(page.next, last && { time: timeOf(last, query), trace_id: last.trace_id })
-          assert.equal(page.events.length, limit)
+          assert.equal(page.events, limit)
           after = page.next
         }
         assert.deepEqual(
@@ -306,6 +310,10 @@ function naivePage(events: readonly RunifyEvent[], query: PageQuery): RunifyEven
   })
   found.sort((a, b) => timeOf(a, query) - timeOf(b, query) || (a.trace_id < b.trace_id ? -1 : 1))
   return query.order === 'asc' ? found : found.toReversed()
+}
+
+function textsOf({ text, ...page }: TextPage) {
+  return { ...page, text: text.toString() }
 }
 
 /** By the rules of RFC 4180, written another way than the store does. */

@@ -57,8 +57,8 @@ export type PageQuery = {
   limit: number
 }
 
-/** The events of a page as text, each without a line's end; `next` is the place of the last, where there are more behind it. */
-export type TextPage = { events: string[]; next: PageQuery['after'] }
+/** So many events as text, in UTF-8; `next` is the place of the last, where there are more behind it. */
+export type TextPage = { text: Buffer; events: number; next: PageQuery['after'] }
 
 /** Consecutive records of one partition of `FORGOTTEN_TOPIC`, with at most one tombstone among them. */
 export type ForgetBatch = {

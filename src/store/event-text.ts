@@ -8,8 +8,11 @@ import { type ColumnValue, columnsOf } from './columns.ts'
  */
 export type TextRow = readonly ColumnValue[]
 
-/** `json`: as `JSON.stringify(toWire(event))`. `csv`: RFC 4180, a field that an event does not have is empty. */
-export type TextFormat = 'json' | 'csv'
+/**
+ * Each event as `JSON.stringify(toWire(event))`: `json` is an array of them, `ndjson` has a line of each. `csv`: RFC 4180,
+ * without the line of names; a field that an event does not have is empty.
+ */
+export type TextFormat = 'json' | 'ndjson' | 'csv'
 
 type WireKind = 'uuid' | 'number' | 'text' | 'instant'
 type WireField = { name: string; kind: WireKind; at: number }
@@ -19,8 +22,60 @@ export function textColumns(type: EventType): readonly { name: string; isUuid: b
   return FORMS[type].columns
 }
 
-export function eventText(type: EventType, format: TextFormat, row: TextRow): string {
-  return format === 'json' ? jsonText(FORMS[type].fields, row) : csvText(FORMS[type].fields, row)
+/** What is before the first event, between two, and behind the last. */
+const FRAMES: Record<TextFormat, { begin: string; between: string; end: string; empty: string }> = {
+  json: { begin: '[', between: ',', end: ']', empty: '[]' },
+  ndjson: { begin: '', between: '\n', end: '\n', empty: '' },
+  csv: { begin: '', between: '\r\n', end: '\r\n', empty: '' },
+}
+
+/** Where texts are put together. A few are kept: as garbage, so large ones would call the collector again and again. */
+const SPARE: Buffer[] = []
+const SPARE_MAX = 4
+const SPARE_BYTES_MAX = 1024 * 1024
+const BYTES_MIN = 256 * 1024
+/** Of a UTF-16 unit in UTF-8. */
+const UNIT_BYTES_MAX = 3
+
+/** Puts the text of rows together, row after row: nothing of a row is left when the next one comes. */
+export class TextWriter {
+  readonly #type: EventType
+  readonly #format: TextFormat
+  #bytes = SPARE.pop() ?? Buffer.allocUnsafeSlow(BYTES_MIN)
+  #length = 0
+  events = 0
+
+  constructor(type: EventType, format: TextFormat) {
+    this.#type = type
+    this.#format = format
+  }
+
+  add(row: TextRow): void {
+    const { begin, between } = FRAMES[this.#format]
+    const { fields } = FORMS[this.#type]
+    this.#write(this.events === 0 ? begin : between)
+    this.#write(this.#format === 'csv' ? csvText(fields, row) : jsonText(fields, row))
+    this.events++
+  }
+
+  /** The whole text; nothing can be added any more. */
+  end(): Buffer {
+    const { end, empty } = FRAMES[this.#format]
+    this.#write(this.events === 0 ? empty : end)
+    const text = Buffer.from(this.#bytes.subarray(0, this.#length))
+    if (SPARE.length < SPARE_MAX && this.#bytes.length <= SPARE_BYTES_MAX) SPARE.push(this.#bytes)
+    return text
+  }
+
+  #write(text: string): void {
+    const most = this.#length + text.length * UNIT_BYTES_MAX
+    if (most > this.#bytes.length) {
+      const larger = Buffer.allocUnsafeSlow(Math.max(most, 2 * this.#bytes.length))
+      this.#bytes.copy(larger, 0, 0, this.#length)
+      this.#bytes = larger
+    }
+    this.#length += this.#bytes.write(text, this.#length)
+  }
 }
 
 /** The first line of a CSV, without its end. */

@@ -54,12 +54,22 @@ export class MysqlSession {
 
   /**
    * Runs one statement that the server keeps prepared. Its rows come as arrays in the binary protocol, doubles as they are:
-   * that costs half of what text does, here and there.
+   * that costs half of what text does, here and there. Each is handed over when it has come, and is not kept.
    */
-  queryArrays<R extends readonly unknown[]>(sql: string, parameters: readonly ColumnValue[]): Promise<R[]> {
+  queryEach<R extends readonly unknown[]>(
+    sql: string,
+    parameters: readonly ColumnValue[],
+    take: (row: R) => void,
+  ): Promise<void> {
     // The driver would send a number as a double, which LIMIT does not take; of a text the server takes the number.
     const values = parameters.map((value) => (typeof value === 'number' ? String(value) : value))
-    return this.#run((done) => this.#connection.execute({ sql: this.#rename(sql), values, rowsAsArray: true }, done))
+    return this.#run((done) =>
+      this.#connection
+        .execute({ sql: this.#rename(sql), values, rowsAsArray: true })
+        .on('result', (row) => take(row as unknown as R))
+        .on('error', (error: QueryError) => done(error, undefined))
+        .on('end', () => done(null, undefined)),
+    )
   }
 
   #run<T>(start: (done: (error: QueryError | null, result: unknown) => void) => void): Promise<T> {

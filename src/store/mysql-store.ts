@@ -73,7 +73,7 @@ class MysqlStore implements EventStore {
   }
 
   textPage(query: PageQuery & { format: TextFormat }): Promise<TextPage> {
-    return this.#database.read((db, readArrays) => readTextPage(db, query, readArrays))
+    return this.#database.read((db, eachArray) => readTextPage(db, query, eachArray))
   }
 
   changes(query: { after: Cursors; limit: number }): Promise<ChangePage> {

@@ -102,7 +102,9 @@ class SqliteStore implements EventStore {
   }
 
   textPage(query: PageQuery & { format: TextFormat }): Promise<TextPage> {
-    return guard('store_unavailable', () => readTextPage(this.#reader, query, (compiled) => this.#texts.all(compiled)))
+    return guard('store_unavailable', () =>
+      readTextPage(this.#reader, query, (compiled, take) => this.#texts.each(compiled, take)),
+    )
   }
 
   changes(query: { after: Cursors; limit: number }): Promise<ChangePage> {
@@ -213,14 +215,14 @@ class ArrayReader {
     this.#database = database
   }
 
-  all({ sql, parameters }: CompiledQuery): TextRow[] {
+  each({ sql, parameters }: CompiledQuery, take: (row: TextRow) => void): void {
     let statement = this.#statements.get(sql)
     if (statement === undefined) {
       statement = this.#database.prepare(sql)
       statement.setReturnArrays(true)
       this.#statements.set(sql, statement)
     }
-    return statement.all(...(parameters as SQLInputValue[])) as unknown as TextRow[]
+    for (const row of statement.iterate(...(parameters as SQLInputValue[]))) take(row as unknown as TextRow)
   }
 
   close(): void {

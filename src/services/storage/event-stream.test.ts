@@ -147,7 +147,8 @@ class EndlessStore {
     const begin = (after?.time ?? BEGIN) + 1
     const events = Array.from({ length: limit }, (_, index) => runAt(begin + index))
     const { trace_id, date_created } = events.at(-1) as RunifyEvent
-    return { events: events.map((event) => JSON.stringify(toWire(event))), next: { time: date_created, trace_id } }
+    const text = Buffer.from(`${events.map((event) => JSON.stringify(toWire(event))).join('\n')}\n`)
+    return { text, events: limit, next: { time: date_created, trace_id } }
   }
 }
 

@@ -133,12 +133,12 @@ async function sendPage(
   request: FastifyRequest,
   reply: FastifyReply,
 ): Promise<unknown> {
-  const { events, next } = await store.textPage({ ...query, limit, format: 'json' })
+  const { text, next } = await store.textPage({ ...query, limit, format: 'json' })
   if (next !== undefined) {
     const { by, order } = query
     reply.header('link', nextPageLink(request, { cursor: encodePageCursor({ by, order, after: next }) }))
   }
-  return reply.type('application/json; charset=utf-8').send(`[${events.join(',')}]`)
+  return reply.type('application/json; charset=utf-8').send(text)
 }
 
 function toQuery(type: EventType, values: ParameterValues<typeof RANGE>): Omit<PageQuery, 'limit'> {
