@@ -1,10 +1,10 @@
 import { parseOptions, UsageError, wholeNumber } from '../src/cli/command.ts'
 import { SYSTEM_NAMES, type SystemName } from './report/results.ts'
 
-/** In the order in which they run: those that need a full store come together, and memory is read last. */
+/** In the order in which they run: as the log, the store and the statistics are filled; memory is read last. */
 export const SECTION_NAMES = [
   ...['single', 'open-loop', 'batches', 'freshness'],
-  ...['catching-up', 'ranges', 'statistics', 'event-n', 'most-played', 'memory'],
+  ...['event-n', 'catching-up', 'ranges', 'statistics', 'most-played', 'memory'],
 ] as const
 export type SectionName = (typeof SECTION_NAMES)[number]
 
@@ -38,10 +38,10 @@ sections, all of them where none is named:
   open-loop     single POSTs at 50 and 80 % of what the closed loop gave, by the time at which each was due
   batches       NDJSON bodies and JSON arrays
   freshness     POST → visible in Storage → counted in Processing, at rest and under load
+  event-n       the event with index n
   catching-up   log → store
   ranges        pages of a range, and the whole as a stream
   statistics    how fast changes are counted, and GET /stats
-  event-n       the event with index n
   most-played   how fast plays are counted, and the most played songs and artists
   memory        the largest memory of every process in this run, with all events going through
 
