@@ -106,7 +106,7 @@ export async function readTextPage(
   for (const select of textSelects(db, query)) {
     if (seen <= limit) await eachArray(select.limit(limit + 1 - seen).compile(), take)
   }
-  const events = Math.min(seen, limit)
+  const { events } = writer
   const text = writer.end()
   if (seen <= limit) return { text, events, next: undefined }
   const trace_id = uuidText(textValue(type, last, 'trace_id') as string)
