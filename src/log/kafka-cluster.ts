@@ -104,7 +104,7 @@ export class KafkaCluster implements AsyncDisposable {
     return this.#requests.request(broker, api, ...args)
   }
 
-  /** Does `attempt` until it succeeds or its time is over; with newer metadata each time. */
+  /** Does `attempt` until it succeeds or its time is over, the last time then; with newer metadata each time. */
   async retry<T>(
     attempt: () => Promise<T>,
     { topics = [], deadlineMs = RETRY_DEADLINE_MS }: { topics?: readonly string[]; deadlineMs?: number } = {},
@@ -117,8 +117,9 @@ export class KafkaCluster implements AsyncDisposable {
         if (!isRetryable(error)) throw error
         // Also for those who come after, when this gives up: the leader may be another one by now.
         const refreshed = this.refresh(topics).catch(() => {})
-        if (performance.now() + waitMs > end) throw error
-        await Promise.all([refreshed, sleep(waitMs)])
+        const leftMs = end - performance.now()
+        if (leftMs <= 0) throw error
+        await Promise.all([refreshed, sleep(Math.min(waitMs, leftMs))])
       }
     }
   }

@@ -30,9 +30,13 @@ export type KafkaLogOptions = Omit<ClusterOptions, 'clientId'> & {
 
 /** Shorter than with a log on this machine, so that a caller knows within 2 s also when the last look came late. */
 const APPEND_DEADLINE_MS = 1600
-/** A write that starts when the broker goes away fails before those that wait for it. */
-const WRITE_DEADLINE_MS = 1200
-const CLOSE_MS_MAX = 1500
+/**
+ * A write is tried for nearly as long as its callers wait, since all that they can do after a no is to come again: they
+ * are told why it failed, and those that wait behind it are told soon after.
+ */
+const WRITE_DEADLINE_MS = 1500
+/** A write that is under way has ended by then. */
+const CLOSE_MS_MAX = 1700
 const DELETE_TIMEOUT_MS = 3000
 
 /** Resolves at once: brokers are looked for when they are needed, and again whenever they were away. */

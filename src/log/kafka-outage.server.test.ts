@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { isFailure } from '../errors.ts'
 import { newRecord, newTopic, readAll, startReader, text } from './event-log.probe.ts'
 import type { EventLog } from './event-log.ts'
@@ -12,7 +13,23 @@ if (brokers !== undefined) describe('while Kafka is away', () => outageTests(bro
 const ANSWER_MS_MAX = 2000
 const RETURN_MS_MAX = { refuse: 2000, silence: 3000 }
 
+/** Of the 1.6 s that an append may take. */
+const SHORT_OUTAGE_MS = 1250
+
 function outageTests(brokers: string): void {
+  test('an append is tried until there is no time left', async () => {
+    await using network = await Network.take()
+    await using place = await openKafka(brokers)
+    const topic = newTopic()
+    await place.log.append([newRecord(topic, 'a', 'before')])
+    network.refuse()
+    const append = place.log.append([newRecord(topic, 'a', 'during')])
+    await sleep(SHORT_OUTAGE_MS)
+    network.mend()
+    await append
+    assert.deepEqual((await readAll(place.log, topic)).map(text), ['before', 'during'])
+  })
+
   for (const kind of ['refuse', 'silence'] as const) {
     const what = kind === 'refuse' ? 'its end' : 'its silence'
 
