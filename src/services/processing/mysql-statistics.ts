@@ -12,7 +12,7 @@ import { openBeside } from './mysql-beside.ts'
 import { addDays, lockEverybody, readScope } from './mysql-days.ts'
 import { eraseUser } from './mysql-erasing.ts'
 import { addPlays } from './mysql-plays.ts'
-import { readPlayed } from './play-lists.ts'
+import { PlayLists } from './play-lists.ts'
 import type {
   DailyQuery,
   DailyTotals,
@@ -40,8 +40,8 @@ export async function openMysqlStatistics(options: MysqlOptions): Promise<Statis
 export class MysqlStatistics implements StatisticsStore {
   readonly #options: MysqlOptions
   readonly #database: MysqlDatabase<StatisticsDatabase>
-
   readonly #history: History
+  readonly #lists = new PlayLists()
 
   constructor(options: MysqlOptions, database: MysqlDatabase<StatisticsDatabase>) {
     this.#options = options
@@ -91,7 +91,7 @@ export class MysqlStatistics implements StatisticsStore {
   }
 
   played(of: PlayedQuery): ReturnType<StatisticsStore['played']> {
-    return this.#snapshot((db) => readPlayed(db, of))
+    return this.#snapshot((db) => this.#lists.read(db, of))
   }
 
   hours(range: HourRange): ReturnType<StatisticsStore['hours']> {

@@ -6,7 +6,8 @@ import { monthOf, type PlayList, quarterOfMonth } from './plays.ts'
 import { QUARTER_MS } from './quarter-hours.ts'
 import { type QuarterRange, quarterRanges } from './quarter-ranges.ts'
 import type { Coverage, PlayedQuery } from './statistics-store.ts'
-import { readCursors, type StatisticsDatabase } from './statistics-tables.ts'
+import { readCursors, type StatisticsDatabase, scopeOf } from './statistics-tables.ts'
+import { VersionCache } from './version-cache.ts'
 
 /** How the most played are found: by SQL, which adds up as doubles do, and then exactly among those that may be it. */
 
@@ -35,14 +36,48 @@ type Source = {
   single: boolean
 }
 
-/**
- * In falling order of plays, then of listening time, then by the code points of song_name and artist. Within one
- * transaction, so that all of it is of the same moment.
- */
-export async function readPlayed(db: Db, of: PlayedQuery): Promise<{ played: Played[] } & Coverage> {
-  const { list, user_id, limit, time_zone } = of
-  const ranges = quarterRanges(of, time_zone === undefined ? undefined : dayFinder(time_zone))
-  return { played: await readList(db, { list, user_id, ranges, limit }), ...(await readCursors(db)) }
+/** Of the answers that are kept, in characters: some 10,000 rows as people name songs, 4 MB at most. */
+const KEPT_CHARACTERS_MAX = 2_000_000
+/** What a row takes beside its names. */
+const ROW_CHARACTERS = 100
+
+/** What was played most. An answer is kept and given again while the version of its scope is the same. */
+export class PlayLists {
+  readonly #kept = new VersionCache<Played[]>(KEPT_CHARACTERS_MAX, charactersOf)
+
+  /**
+   * In falling order of plays, then of listening time, then by the code points of song_name and artist. Within one
+   * transaction, so that all of it is of the same moment.
+   */
+  async read(db: Db, of: PlayedQuery): Promise<{ played: Played[] } & Coverage> {
+    const { list, user_id, from, to, time_zone, limit } = of
+    const key = [list, user_id, from, to, time_zone, limit].join(' ')
+    const version = await readVersion(db, user_id)
+    const coverage = await readCursors(db)
+    if (version === undefined) return { played: [], ...coverage }
+    const kept = this.#kept.get(key)
+    if (kept?.version === version) return { played: kept.value, ...coverage }
+    const ranges = quarterRanges(of, time_zone === undefined ? undefined : dayFinder(time_zone))
+    const played = await readList(db, { list, user_id, ranges, limit })
+    this.#kept.put(key, { version, value: played })
+    return { played, ...coverage }
+  }
+}
+
+function charactersOf(played: readonly Played[]): number {
+  let characters = ROW_CHARACTERS
+  for (const { song_name, artist } of played) characters += ROW_CHARACTERS + (song_name?.length ?? 0) + artist.length
+  return characters
+}
+
+/** See `ScopeReading`. */
+async function readVersion(db: Db, userId: string | undefined): Promise<number | undefined> {
+  const row = await db
+    .selectFrom('scope_totals')
+    .select('version')
+    .where('scope', '=', scopeOf(userId))
+    .executeTakeFirst()
+  return row?.version
 }
 
 async function readList(db: Db, query: PlaysQuery): Promise<Played[]> {

@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import { CATALOGUE, type RunifyEvent } from '../../events/catalogue.ts'
 import { anyEvent } from '../../events/event.arbitrary.ts'
 import { MS_PER_DAY } from '../../events/instant.ts'
-import type { Cursors } from '../../log/position.ts'
+import { type Cursors, nextOf } from '../../log/position.ts'
 import { sumByBigInt } from './exact-sum.reference.ts'
 import { foldEvents } from './fold.ts'
 import type { StatisticsAdapter } from './statistics-store.contract.ts'
@@ -78,6 +78,46 @@ export function playedContract({ open }: StatisticsAdapter): void {
         assert.deepEqual((await place.statistics.played(query)).played, recount(events, query), JSON.stringify(query))
       }
     }
+  })
+
+  test('are kept until something is counted of those whose they are', async () => {
+    await using place = await open()
+    const [ann, ben] = USERS as [string, string]
+    const playsOf = (user_id: string, seed: number) =>
+      fc.sample(anyPlay, { numRuns: 20, seed }).map((event) => {
+        return { ...event, fields: { ...event.fields, user_id } } as RunifyEvent
+      })
+    const pages = [playsOf(ann, 1), playsOf(ben, 2), playsOf(ann, 3)] as const
+    let from: Cursors = []
+    const count = async (parts: RunifyEvent[]) => {
+      const to = [{ topic, partition: 0, next: nextOf(from, { topic, partition: 0 }) + parts.length }]
+      assert.equal(await place.statistics.fold({ from, to, parts: foldEvents(parts), now: 7 }), true)
+      from = to
+    }
+    const queries = (['songs', 'artists'] as const).flatMap((list) => [
+      { list, limit: 10, user_id: ann },
+      { list, limit: 10, user_id: ann, from: -999_999, time_zone: 'Asia/Kathmandu' },
+      { list, limit: 10 },
+    ])
+    const ask = () => Promise.all(queries.map((query) => place.statistics.played(query)))
+    const check = (answers: Awaited<ReturnType<typeof ask>>, events: RunifyEvent[]) => {
+      for (const [n, { played, cursors }] of answers.entries()) {
+        assert.deepEqual(cursors, from)
+        assert.deepEqual(played, recount(events, queries[n] as PlayedQuery), JSON.stringify(queries[n]))
+      }
+    }
+    await count(pages[0])
+    const first = await ask()
+    check(first, pages[0])
+    for (const [n, { played }] of (await ask()).entries()) assert.equal(played, first[n]?.played)
+    await count(pages[1])
+    const second = await ask()
+    check(second, pages.slice(0, 2).flat())
+    for (const [n, { user_id }] of queries.entries()) {
+      assert.equal(second[n]?.played === first[n]?.played, user_id === ann, JSON.stringify(queries[n]))
+    }
+    await count(pages[2])
+    check(await ask(), pages.flat())
   })
 
   test('say up to where they go', async () => {

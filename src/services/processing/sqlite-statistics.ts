@@ -8,7 +8,7 @@ import type { ScopeReader } from './day-tables.ts'
 import { type ErasedUser, sameErasures, standAt } from './erasing.ts'
 import { isEmptyFold } from './fold.ts'
 import { History } from './history.ts'
-import { readPlayed } from './play-lists.ts'
+import { PlayLists } from './play-lists.ts'
 import { openBeside } from './sqlite-beside.ts'
 import { prepareDays, prepareScopeReading } from './sqlite-days.ts'
 import { prepareErasing } from './sqlite-erasing.ts'
@@ -53,6 +53,7 @@ class SqliteStatistics implements StatisticsStore {
   readonly #statements: ReturnType<typeof prepareStatements>
   readonly #scopes: DatabaseSync
   readonly #history: History
+  readonly #lists = new PlayLists()
 
   constructor(dir: string, reader: Kysely<StatisticsDatabase>) {
     const file = fileIn(dir)
@@ -112,7 +113,7 @@ class SqliteStatistics implements StatisticsStore {
   }
 
   played(of: PlayedQuery): ReturnType<StatisticsStore['played']> {
-    return guard('statistics_unavailable', () => this.#reader.transaction().execute((db) => readPlayed(db, of)))
+    return guard('statistics_unavailable', () => this.#reader.transaction().execute((db) => this.#lists.read(db, of)))
   }
 
   hours(range: HourRange): ReturnType<StatisticsStore['hours']> {

@@ -9,6 +9,8 @@ import type { Coverage } from './statistics-store.ts'
 /** The tables of the statistics, and what SQLite and MySQL do with them alike. */
 
 export type StatisticsDatabase = PlaysDatabase & {
+  /** Of its other columns, see `day-tables.ts`. */
+  scope_totals: { scope: Uint8Array; version: number }
   counted_hours: CountedHourRow
   counted_cursors: CursorRow
 }
