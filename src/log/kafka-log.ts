@@ -35,8 +35,8 @@ const APPEND_DEADLINE_MS = 1600
  * are told why it failed, and those that wait behind it are told soon after.
  */
 const WRITE_DEADLINE_MS = 1500
-/** A write that is under way has ended by then. */
-const CLOSE_MS_MAX = 1700
+/** A write that no broker takes has failed by then, and its callers know why. */
+const CLOSE_MS_MAX = WRITE_DEADLINE_MS + 200
 const DELETE_TIMEOUT_MS = 3000
 
 /** Resolves at once: brokers are looked for when they are needed, and again whenever they were away. */
