@@ -27,7 +27,7 @@ import { writeClientTypes } from './client-types.ts'
 export const CLIENT_TYPES = fileURLToPath(new URL('../dashboard/src/lib/operations.ts', import.meta.url))
 export const OPENAPI_FOLDER = fileURLToPath(new URL('../openapi', import.meta.url))
 
-const NOWHERE = { url: () => undefined, apiKey: undefined }
+const NOWHERE = { url: () => undefined, apiKey: () => undefined }
 
 /** The text of each service's file, the same for the same code. The services are created, but do not listen. */
 export async function generateOpenapi(): Promise<Record<ServiceName, string>> {
@@ -60,6 +60,7 @@ export async function generateOpenapi(): Promise<Record<ServiceName, string>> {
     'health-check': opened.use(
       await createHealthCheck({
         addressOf: () => undefined,
+        keyOf: () => undefined,
         started: Promise.withResolvers<void>().promise,
         config,
         telemetry: telemetryOf('health-check'),

@@ -49,7 +49,7 @@ export async function openAnomalies(choice: StoreChoice): Promise<AnomalyStore> 
 }
 
 /** Storage by HTTP where its address is given; undefined where Processing reads the store itself. */
-export async function openReader({ storageUrl: url, storageKey: apiKey }: Config): Promise<EventReader | undefined> {
+export async function openReader({ storageUrl: url, readKey: apiKey }: Config): Promise<EventReader | undefined> {
   if (url === undefined) return undefined
   const { HttpEventReader } = await import('./store/http-event-reader.ts')
   return new HttpEventReader({ url, apiKey })

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { describe, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import { PORT_VARIABLES, readConfig, readServices, SERVICES } from './config.ts'
+import { PORT_VARIABLES, readConfig, readServiceAccess, readServices, SERVICES } from './config.ts'
 import { StartError } from './errors.ts'
 
 const SHA = 'a'.repeat(64)
@@ -48,7 +48,8 @@ describe('The configuration', () => {
       dataDir,
       serviceUrls: {},
       storageUrl: undefined,
-      storageKey: undefined,
+      readKey: undefined,
+      ownReadKey: undefined,
       processingPeriodMs: 2000,
       healthPeriodMs: 5000,
       healthTimeoutMs: 2000,
@@ -284,6 +285,13 @@ describe('Webhooks', () => {
       assert.doesNotMatch(refusal({ RUNIFY_WEBHOOKS: text }), /x\.test|AQEB|hidden/)
     })
   }
+})
+
+test('The key that services show each other is taken by both its names, the newer first', () => {
+  assert.equal(readConfig({ RUNIFY_STORAGE_KEY: 'a' }).readKey, 'a')
+  assert.equal(readConfig({ RUNIFY_READ_KEY: 'b', RUNIFY_STORAGE_KEY: 'a' }).readKey, 'b')
+  assert.equal(readServiceAccess('analyzer', { RUNIFY_READ_KEY: 'b' }).key, 'b')
+  assert.equal(readServiceAccess('analyzer', { RUNIFY_STORAGE_KEY: 'a' }).key, 'a')
 })
 
 describe('API keys', () => {

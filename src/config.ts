@@ -42,8 +42,10 @@ export type Config = {
   serviceUrls: Partial<Record<ServiceName, string>>
   /** Where Processing reads what is stored; undefined: it reads the store itself. */
   storageUrl: string | undefined
-  /** The `read` key that Processing shows there, and the health check everywhere. */
-  storageKey: string | undefined
+  /** The `read` key that services show each other: Processing there, the health check everywhere. */
+  readKey: string | undefined
+  /** The one that the services of this process show each other, made at the start; undefined where keys are not needed. */
+  ownReadKey: string | undefined
   /** How often statistics are brought up to date, milliseconds, 10…3,600,000. */
   processingPeriodMs: number
   /** How often the health check asks every service, milliseconds, 100…600,000. */
@@ -151,7 +153,8 @@ export function readConfig(environment: Record<string, string | undefined> = pro
     dataDir,
     serviceUrls,
     storageUrl: serviceUrls.storage,
-    storageKey: read('RUNIFY_STORAGE_KEY'),
+    readKey: readKeyIn(environment),
+    ownReadKey: undefined,
     processingPeriodMs: number('PROCESSING_PERIOD_MS', 2000, 10, 3_600_000),
     healthPeriodMs: number('RUNIFY_HEALTH_PERIOD_MS', 5000, 100, 600_000),
     healthTimeoutMs: number('RUNIFY_HEALTH_TIMEOUT_MS', 2000, 50, 60_000),
@@ -187,7 +190,12 @@ export function readServiceAccess(
 ): { url: string; key: string | undefined } {
   const port = environment[PORT_VARIABLES[service]] || STANDARD_PORTS[service]
   const url = environment[URL_VARIABLES[service]] || `http://127.0.0.1:${port}`
-  return { url, key: environment.RUNIFY_STORAGE_KEY || undefined }
+  return { url, key: readKeyIn(environment) }
+}
+
+/** `RUNIFY_STORAGE_KEY` is its earlier name. */
+function readKeyIn(environment: Record<string, string | undefined>): string | undefined {
+  return environment.RUNIFY_READ_KEY || environment.RUNIFY_STORAGE_KEY || undefined
 }
 
 /** The services that the command line names; none or `all` means every one. */

@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto'
+import { hash, randomUUID } from 'node:crypto'
 import { keepLogRetention, openAnomalies, openLog, openReader, openStatistics, openStore } from './adapters.ts'
 import { type Config, PORT_VARIABLES, SERVICES, type ServiceName } from './config.ts'
 import type { HttpServer } from './http/server.ts'
@@ -29,7 +29,7 @@ export type RunningSystem = AsyncDisposable & {
  * Throws a `StartError` when a person must mend something first; then nothing is left running.
  */
 export async function startSystem(given: Config, services: readonly ServiceName[]): Promise<RunningSystem> {
-  const config = withCanaryKey(given, services)
+  const config = withOwnKey(withCanaryKey(given, services))
   await using opened = new AsyncDisposableStack()
   const died = Promise.withResolvers<never>()
   // Whoever starts the system may or may not watch this.
@@ -60,6 +60,14 @@ function withCanaryKey(config: Config, services: readonly ServiceName[]): Config
   if (config.canaryKey !== undefined || !services.includes('receiver') || !services.includes('health-check'))
     return config
   return { ...config, canaryKey: randomUUID() }
+}
+
+/** Likewise the key that services of one process show each other, where keys are asked for. */
+function withOwnKey(config: Config): Config {
+  if (config.apiKeys.length === 0) return config
+  const ownReadKey = randomUUID()
+  const own = { name: 'runify', scope: 'read', sha256: hash('sha256', ownReadKey) } as const
+  return { ...config, ownReadKey, apiKeys: [...config.apiKeys, own] }
 }
 
 /** Whether any of them keeps something in the data folder. Several receivers on Kafka do not, and share a folder's name. */
@@ -127,6 +135,8 @@ export async function startServices(
     return statistics
   }
   const addressOf = (service: ServiceName) => findService(service, { addresses, config })
+  // Nobody else gets to see the own one.
+  const keyOf = (service: ServiceName) => (service in addresses ? config.ownReadKey : undefined) ?? config.readKey
   // Loaded where they are started: a thread that does not have a service does not pay for its code, which is 10 MB.
   const create: Record<ServiceName, () => Promise<HttpServer>> = {
     receiver: async () => {
@@ -159,11 +169,14 @@ export async function startServices(
         store: services.includes('storage') ? await openStoreOnce() : undefined,
         statistics: services.includes('processing') ? await openStatisticsOnce() : undefined,
       }
-      const { storageKey: apiKey } = config
       return createAnalyzer({
         log: await openLogOnce(),
-        store: findStore({ here: here.store, url: () => addressOf('storage'), apiKey }),
-        counted: findCounted({ here: here.statistics, url: () => addressOf('processing'), apiKey }),
+        store: findStore({ here: here.store, url: () => addressOf('storage'), apiKey: () => keyOf('storage') }),
+        counted: findCounted({
+          here: here.statistics,
+          url: () => addressOf('processing'),
+          apiKey: () => keyOf('processing'),
+        }),
         config,
         telemetry: telemetryOf('analyzer'),
       })
@@ -176,7 +189,7 @@ export async function startServices(
     },
     'health-check': async () => {
       const { createHealthCheck } = await import('./services/health-check/health-check.ts')
-      return createHealthCheck({ addressOf, started, config, telemetry: telemetryOf('health-check') })
+      return createHealthCheck({ addressOf, keyOf, started, config, telemetry: telemetryOf('health-check') })
     },
     dashboard: async () => {
       const { createDashboard } = await import('./services/dashboard/dashboard.ts')

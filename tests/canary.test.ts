@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { randomUUID } from 'node:crypto'
+import { createHash, randomUUID } from 'node:crypto'
 import { describe, test } from 'node:test'
 import { SERVICES, URL_VARIABLES } from '../src/config.ts'
 import { CANARY } from '../src/events/catalogue.ts'
@@ -87,6 +87,26 @@ describe('A canary', () => {
     }
     const document = JSON.stringify(await getJson(`${open.addresses.receiver}/openapi.json`))
     assert.ok(!document.includes(CANARY.path), 'clients need not know of it')
+  })
+
+  test('comes through where keys are asked for, though nobody gave the health check one', async () => {
+    const sha256 = createHash('sha256').update('home').digest('hex')
+    await using runify = await startInProcess({
+      ...PROMPT,
+      RUNIFY_API_KEYS: `home:read:${sha256},watch:write:${sha256}`,
+    })
+    const { receiver, storage, 'health-check': health } = runify.addresses
+    const authorization = 'Bearer home'
+    await post(`${receiver}/stats/running`, makeRun(1), { authorization })
+    const ask = async (path: string) =>
+      (await (await fetch(`${health}${path}`, { headers: { authorization } })).json()) as Json
+    const status = await waitFor(async () => {
+      const found = await ask('/status')
+      return (found.canary as Canary).state !== 'none_yet' && found
+    })
+    assert.deepEqual([(status.canary as Canary).state, status.status, status.causes], ['arrived', 'healthy', []])
+    await waitFor(async () => (await ask('/check')).storage === 'Storage has 1 run and 0 songs')
+    assert.equal((await fetch(`${storage}/stats`)).status, 401, 'others need one as before')
   })
 
   test('has no way in where the Receiver does not know its key', async () => {

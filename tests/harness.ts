@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempDisposable } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -101,11 +101,11 @@ export async function spawnRunify(
 }
 
 /** A process that is expected to end by itself: what it said, and how it ended. */
-export async function runToExit({
-  dir,
-  ...environment
-}: { dir: string } & Environment): Promise<Exit & { stderr: string }> {
-  const { child, exited, stderr } = spawnMain({ dir, ...environment })
+export async function runToExit(
+  { dir, ...environment }: { dir: string } & Environment,
+  user: Pick<SpawnOptions, 'uid' | 'gid'> = {},
+): Promise<Exit & { stderr: string }> {
+  const { child, exited, stderr } = spawnMain({ dir, ...environment }, [], user)
   child.stdout?.resume()
   try {
     return { ...(await within(START_MS_MAX, exited, 'runify to give up')), stderr: stderr() }
@@ -173,10 +173,15 @@ export async function settled(
   await waitFor(async () => (await getJson(`${addresses.processing}/stats`)).behind === 0, deadlineMs)
 }
 
-function spawnMain({ dir, ...environment }: { dir: string } & Environment, services: readonly ServiceName[] = []) {
+function spawnMain(
+  { dir, ...environment }: { dir: string } & Environment,
+  services: readonly ServiceName[] = [],
+  user: Pick<SpawnOptions, 'uid' | 'gid'> = {},
+) {
   const standard = { ...NO_CANARIES, RUNIFY_DATA_DIR: dir, PROCESSING_PERIOD_MS: PROMPT_PERIOD_MS }
   const env = { ...FREE_PORTS, ...standard, ...environment }
-  const child: ChildProcess = spawn(process.execPath, [MAIN, ...services], { env, stdio: ['ignore', 'pipe', 'pipe'] })
+  const options: SpawnOptions = { env, stdio: ['ignore', 'pipe', 'pipe'], ...user }
+  const child: ChildProcess = spawn(process.execPath, [MAIN, ...services], options)
   let text = ''
   child.stderr?.setEncoding('utf8').on('data', (chunk: string) => {
     text += chunk

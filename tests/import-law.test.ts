@@ -12,14 +12,15 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   errors: [],
   events: [],
   config: ['errors'],
-  log: ['errors', 'events'],
-  store: ['errors', 'events', 'log'],
-  telemetry: ['config', 'events', 'log'],
+  disk: ['errors'],
+  log: ['disk', 'errors', 'events'],
+  store: ['disk', 'errors', 'events', 'log'],
+  telemetry: ['config', 'disk', 'events', 'log'],
   http: ['config', 'errors', 'events', 'telemetry'],
-  services: ['config', 'errors', 'events', 'http', 'log', 'store', 'telemetry'],
-  system: ['config', 'errors', 'events', 'http', 'log', 'services', 'store', 'telemetry'],
+  services: ['config', 'disk', 'errors', 'events', 'http', 'log', 'store', 'telemetry'],
+  system: ['config', 'disk', 'errors', 'events', 'http', 'log', 'services', 'store', 'telemetry'],
   main: ['config', 'errors', 'system'],
-  cli: ['config', 'errors', 'events', 'log', 'services', 'store', 'system', 'telemetry'],
+  cli: ['config', 'disk', 'errors', 'events', 'log', 'services', 'store', 'system', 'telemetry'],
 }
 
 /** Rooms that are more than one file of `src/` itself. */

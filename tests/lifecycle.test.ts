@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
+import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { type ClientRequest, type IncomingMessage, request } from 'node:http'
 import { connect } from 'node:net'
+import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { describe, test } from 'node:test'
 import { makeMany, makeRun, makeSong, toNdjson } from './events.ts'
@@ -197,6 +200,10 @@ describe('a start that cannot work ends with one line that names the cause', () 
     ['RUNIFY_ALLOW_ANONYMOUS', 'yes'],
     ['RUNIFY_LOG_LEVEL', 'loud'],
     ['RUNIFY_DATA_DIR', '/dev/null/data'],
+    ['RUNIFY_DATA_DIR', '/dev/null'],
+    // Where a folder is there but takes no others.
+    ['RUNIFY_DATA_DIR', '/proc/nope'],
+    ['RUNIFY_DATA_DIR', `/tmp/${'x'.repeat(300)}`],
   ] as const) {
     test(`${variable}=${value}`, async () => {
       await using folder = await temporaryFolder()
@@ -205,7 +212,31 @@ describe('a start that cannot work ends with one line that names the cause', () 
       assert.doesNotMatch(exit.stderr, /secret/)
     })
   }
+
+  test('a data folder that is a file, a pipe, a link to nowhere, or has another in the place of its lock', async () => {
+    await using folder = await temporaryFolder()
+    const at = (name: string) => join(folder.path, name)
+    writeFileSync(at('file'), '')
+    symlinkSync(at('nowhere/at-all'), at('link'))
+    execFileSync('mkfifo', [at('pipe')])
+    mkdirSync(at('lock/lock.db'), { recursive: true })
+    for (const name of ['file', 'file/below', 'link', 'pipe', 'lock']) {
+      check(await runToExit({ dir: at(name) }), /^runify: RUNIFY_DATA_DIR: .* cannot be used/)
+    }
+  })
+
+  test('a data folder that may not be written', { skip: notRoot() }, async () => {
+    await using folder = await temporaryFolder()
+    chmodSync(folder.path, 0o755)
+    const user = { uid: 65_534, gid: 65_534 }
+    check(await runToExit({ dir: folder.path }, user), /^runify: RUNIFY_DATA_DIR: .* cannot be used/)
+    check(await runToExit({ dir: join(folder.path, 'below') }, user), /^runify: RUNIFY_DATA_DIR: .* cannot be used/)
+  })
 })
+
+function notRoot(): string | false {
+  return process.getuid?.() === 0 ? false : 'needs root, to run as somebody who may less'
+}
 
 function open(url: string, type: string) {
   const sending: ClientRequest = request(url, { method: 'POST', headers: { 'content-type': type }, agent: false })

@@ -10,7 +10,7 @@ usage: runify audit [OPTIONS]
   --from TIME        events received in this hour or later, as 2024-05-01T06:00:00Z (24 hours before --to)
   --to TIME          events received before this hour (the end of the hour that it is now)
   --analyzer URL     the Analyzer (RUNIFY_ANALYZER_URL, or http://127.0.0.1:8110)
-  --key KEY          the API key of scope read, if the Analyzer wants one (RUNIFY_STORAGE_KEY)
+  --key KEY          the API key of scope read, if the Analyzer wants one (RUNIFY_READ_KEY)
   --key-file FILE    where the key is read from, so that it is not in the list of processes
   --json             the whole answer instead of a table
 

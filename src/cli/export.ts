@@ -18,7 +18,7 @@ usage: runify export [OPTIONS]
   --format FORMAT    ndjson, or csv, which needs --type (ndjson)
   --out FILE         where to; when left out, stdout
   --storage URL      Storage (RUNIFY_STORAGE_URL, or http://127.0.0.1:8090)
-  --key KEY          the API key of scope read, if Storage wants one (RUNIFY_STORAGE_KEY)
+  --key KEY          the API key of scope read, if Storage wants one (RUNIFY_READ_KEY)
   --key-file FILE    where the key is read from, so that it is not in the list of processes
   --quiet            no progress
 

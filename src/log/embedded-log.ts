@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
-import { mkdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
 import { BroadcastChannel, Worker } from 'node:worker_threads'
+import { makeFolder } from '../disk/folder.ts'
 import { Failure, isFailure } from '../errors.ts'
 import { TOPICS } from '../events/catalogue.ts'
 import { type AppendLimits, AppendQueue, DEFAULT_APPEND_LIMITS } from './append-queue.ts'
@@ -62,7 +62,7 @@ export class EmbeddedLog implements EventLog {
   #closed = false
 
   constructor(options: EmbeddedLogOptions) {
-    mkdirSync(options.dir, { recursive: true })
+    makeFolder(options.dir)
     const file = join(resolve(options.dir), 'log.db')
     this.#options = { file, partitions: options.partitions ?? 1, retentionMs: options.retentionMs }
     this.#database = openLogFile(file)

@@ -1,6 +1,6 @@
-import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
+import { makeFolder } from '../disk/folder.ts'
 import { StartError } from '../errors.ts'
 
 const SQLITE_BUSY = 5
@@ -12,7 +12,7 @@ const SQLITE_BUSY = 5
 export function lockFolder(dir: string): Disposable {
   let database: DatabaseSync | undefined
   try {
-    mkdirSync(dir, { recursive: true })
+    makeFolder(dir)
     database = new DatabaseSync(join(dir, 'lock.db'), { timeout: 0 })
     database.exec('BEGIN EXCLUSIVE')
   } catch (cause) {

@@ -1,8 +1,8 @@
-import { mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { Kysely, sql } from 'kysely'
 import { type Migration, Migrator } from 'kysely/migration'
+import { makeFolder } from '../disk/folder.ts'
 import { Failure, type FailureCode, isFailure } from '../errors.ts'
 import { NodeSqliteDialect } from './node-sqlite-dialect.ts'
 
@@ -12,7 +12,7 @@ import { NodeSqliteDialect } from './node-sqlite-dialect.ts'
  * itself syncs every commit. A killed process loses nothing either way.
  */
 export function openSqlite(file: string, { cacheMib }: { cacheMib: number }): DatabaseSync {
-  mkdirSync(dirname(file), { recursive: true })
+  makeFolder(dirname(file))
   const database = new DatabaseSync(file, { timeout: 10_000 })
   database.exec(`
     PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -${cacheMib * 1024};

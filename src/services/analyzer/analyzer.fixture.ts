@@ -31,7 +31,7 @@ export async function openEmbedded(partitions: number): Promise<LogUnderTest> {
   return { log, deleteBefore: (at) => log.deleteBefore(at), [Symbol.asyncDispose]: () => all.disposeAsync() }
 }
 
-const nowhere = { here: undefined, url: () => undefined, apiKey: undefined }
+const nowhere = { here: undefined, url: () => undefined, apiKey: () => undefined }
 
 /** An Analyzer on a log, at a port of its own; where nothing is said, it knows of no store and no statistics. */
 export async function listen(

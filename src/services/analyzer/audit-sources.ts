@@ -34,7 +34,11 @@ export function fingerprintOf({ trace_id }: { trace_id: string }): number {
 const PAGE_EVENTS = 1000
 
 /** Where a service is: in this process, or at an address that may be known later, or not at all. */
-type Place<T> = { here: T | undefined; url: () => string | undefined; apiKey: string | undefined }
+type Place<T> = {
+  here: T | undefined
+  url: () => string | undefined
+  apiKey: () => string | undefined
+}
 
 /** The store in this process, or Storage by HTTP. Throws `store_unavailable` where nobody knows where that is. */
 export function findStore({ here, url, apiKey }: Place<EventStore>): () => Promise<AuditedStore> {
@@ -46,7 +50,7 @@ export function findStore({ here, url, apiKey }: Place<EventStore>): () => Promi
     const address = url()
     if (address === undefined) throw unknownPlace('store_unavailable', 'RUNIFY_STORAGE_URL', 'Storage')
     const { HttpEventReader } = await import('../../store/http-event-reader.ts')
-    return new HttpEventReader({ url: address, apiKey })
+    return new HttpEventReader({ url: address, apiKey: apiKey() })
   }
 }
 
@@ -67,7 +71,7 @@ export function findCounted({ here, url, apiKey }: Place<StatisticsHere>): Count
     const address = url()
     if (address === undefined) throw unknownPlace('statistics_unavailable', 'RUNIFY_PROCESSING_URL', 'Processing')
     const { httpCounted } = await import('./http-counted.ts')
-    return httpCounted({ url: address, apiKey })(range)
+    return httpCounted({ url: address, apiKey: apiKey() })(range)
   }
 }
 

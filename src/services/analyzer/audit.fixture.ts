@@ -73,8 +73,12 @@ export async function openFlow(
     urls.processing = await processing.listen(0, 'PROCESSING_PORT')
   }
   const sources = {
-    store: findStore({ here: byHttp ? undefined : store, url: () => urls.storage, apiKey: undefined }),
-    counted: findCounted({ here: byHttp ? undefined : statistics, url: () => urls.processing, apiKey: undefined }),
+    store: findStore({ here: byHttp ? undefined : store, url: () => urls.storage, apiKey: () => undefined }),
+    counted: findCounted({
+      here: byHttp ? undefined : statistics,
+      url: () => urls.processing,
+      apiKey: () => undefined,
+    }),
   }
   const { address } = stack.use(await listen(log, sources))
   const all = stack.move()

@@ -7,7 +7,7 @@ import { ask, type Question, type Reply } from '../../http/ask.ts'
 import type { Telemetry } from '../../telemetry.ts'
 import { TITLES } from './diagnosis.ts'
 import { History } from './history.ts'
-import { pathOf, type WatcherDeps } from './watcher.ts'
+import { pathOf, showKey, type WatcherDeps } from './watcher.ts'
 
 /** Where a canary passes: the log has it (the Receiver says so), Storage has it, the statistics cover it. */
 export const HOPS = ['accepted', 'stored', 'counted'] as const
@@ -22,8 +22,8 @@ export type Flight = {
   failure: { hop: Hop; why: string } | undefined
 }
 
-export type CanaryDeps = Pick<WatcherDeps, 'addressOf' | 'started' | 'now'> & {
-  config: Pick<Config, 'canaryPeriodMs' | 'canaryTimeoutMs' | 'healthTimeoutMs' | 'storageKey'>
+export type CanaryDeps = Pick<WatcherDeps, 'addressOf' | 'keyOf' | 'started' | 'now'> & {
+  config: Pick<Config, 'canaryPeriodMs' | 'canaryTimeoutMs' | 'healthTimeoutMs'>
   /** What the Receiver knows them by. */
   canaryKey: string
   telemetry: Telemetry
@@ -66,7 +66,7 @@ export class CanaryFlights {
     const flight: Flight = { trace_id: undefined, sent: now(), hops: {}, failure: undefined }
     const deadline = AbortSignal.any([signal, AbortSignal.timeout(config.canaryTimeoutMs)])
     try {
-      const headers = { authorization: `Bearer ${canaryKey}` }
+      const headers = showKey(canaryKey)
       const accepted = await this.#pass(flight, 'accepted', async () => {
         const reply = await this.#ask('receiver', CANARY.path.slice(1), { method: 'POST', headers })
         return answerOf(reply, 201)
@@ -100,8 +100,7 @@ export class CanaryFlights {
     path: string,
     found: (body: Record<string, unknown>) => boolean,
   ): Promise<Record<string, unknown>> {
-    const { storageKey } = this.#deps.config
-    const headers: Record<string, string> = storageKey === undefined ? {} : { authorization: `Bearer ${storageKey}` }
+    const headers = showKey(this.#deps.keyOf(service))
     let why = ''
     for (let waitMs = LOOK_MS; !deadline.aborted; waitMs = Math.min(waitMs * 1.5, LOOK_MS_MAX)) {
       const reply = await this.#ask(service, path, { headers })

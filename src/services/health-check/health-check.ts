@@ -6,7 +6,7 @@ import { groundOf } from './diagnosis.ts'
 import { CHECK_RESPONSE, describeStatus, STATUS_DESCRIPTION, STATUS_RESPONSE } from './status.ts'
 import { Watcher, type WatcherDeps } from './watcher.ts'
 
-export type HealthCheckDeps = Pick<WatcherDeps, 'addressOf' | 'started' | 'telemetry'> & {
+export type HealthCheckDeps = Pick<WatcherDeps, 'addressOf' | 'keyOf' | 'started' | 'telemetry'> & {
   config: Config
   now?: () => number
 }
@@ -14,14 +14,15 @@ export type HealthCheckDeps = Pick<WatcherDeps, 'addressOf' | 'started' | 'telem
 /** Watches the other services from outside, as a client would, and says what is at fault. */
 export async function createHealthCheck({
   addressOf,
+  keyOf,
   started,
   config,
   telemetry,
   now = Date.now,
 }: HealthCheckDeps): Promise<HttpServer> {
-  const watcher = new Watcher({ addressOf, started, config, telemetry, now })
+  const watcher = new Watcher({ addressOf, keyOf, started, config, telemetry, now })
   const ground = groundOf(config)
-  const canaries = openCanaries({ addressOf, started, config, telemetry, now })
+  const canaries = openCanaries({ addressOf, keyOf, started, config, telemetry, now })
   const server = await HttpServer.create({
     service: 'health-check',
     description: 'Asks every service all the time, remembers a day of it, and says what is at fault.',

@@ -10,9 +10,11 @@ import { History } from './history.ts'
 export type WatcherDeps = {
   /** Where a service is now; undefined where nobody has said. */
   addressOf: (service: ServiceName) => string | undefined
+  /** The key of scope `read` that a service is shown; undefined where there is none. */
+  keyOf: (service: ServiceName) => string | undefined
   /** Before it resolves, those that are still being started would look as if they were away. */
   started: Promise<void>
-  config: Pick<Config, 'healthPeriodMs' | 'healthTimeoutMs' | 'storageKey'>
+  config: Pick<Config, 'healthPeriodMs' | 'healthTimeoutMs'>
   telemetry: Telemetry
   now: () => EpochMs
 }
@@ -83,7 +85,7 @@ export class Watcher {
   }
 
   async #askReady(service: ServiceName): Promise<{ verdict: Verdict; says: string; ms?: number }> {
-    const { addressOf, config } = this.#deps
+    const { addressOf, keyOf, config } = this.#deps
     const address = addressOf(service)
     if (address === undefined) {
       return { verdict: { kind: 'away', why: `${URL_VARIABLES[service]} does not say where it is` }, says: '' }
@@ -93,14 +95,17 @@ export class Watcher {
     const verdict = toVerdict(ready)
     const took = ready.kind === 'answer' ? { ms: ready.ms } : {}
     if (verdict.kind !== 'healthy' || !COUNTING.includes(service)) return { verdict, says: 'Healthy', ...took }
-    const { storageKey } = config
-    const headers: Record<string, string> = storageKey === undefined ? {} : { authorization: `Bearer ${storageKey}` }
+    const headers = showKey(keyOf(service))
     return {
       verdict,
       says: toSentence(service, await ask({ url: pathOf(address, 'stats'), headers, timeoutMs })),
       ...took,
     }
   }
+}
+
+export function showKey(key: string | undefined): Record<string, string> {
+  return key === undefined ? {} : { authorization: `Bearer ${key}` }
 }
 
 export function pathOf(address: string, path: string): string {
