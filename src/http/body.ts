@@ -114,9 +114,14 @@ export async function* streamBody(request: IncomingMessage): AsyncGenerator<Buff
   }
 }
 
+/** Whether a request has a body (RFC 9112, 6.3): that of a GET, too, lies between it and the next request. */
+export function hasBody({ headers }: IncomingMessage): boolean {
+  return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
+}
+
 /** Throws away what is left of a body, within bounds; tells whether all of it is gone. */
 export async function discardBody(request: IncomingMessage): Promise<boolean> {
-  if (request.readableEnded || request.method === 'GET' || request.method === 'HEAD') return true
+  if (request.readableEnded || !hasBody(request)) return true
   if (request.destroyed) return false
   request.unpipe()
   const { promise, resolve } = Promise.withResolvers<boolean>()

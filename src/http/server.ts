@@ -22,6 +22,7 @@ import { BODY_PROBLEMS, type OrderRoute, readOrder } from './json-body.ts'
 import { type Parameter, type Parameters, type ParameterValues, parameterSchema, readParameters } from './parameter.ts'
 import { type PostRoute, writeAnswer } from './post-path.ts'
 import { HttpProblem, PROBLEM_OF_FAILURE, type ProblemCode } from './problem.ts'
+import { checkHead, toOriginForm } from './request-head.ts'
 
 export type ServerOptions = {
   /** As in the configuration, like `receiver`. */
@@ -31,8 +32,8 @@ export type ServerOptions = {
   telemetry: Telemetry
   /** Whether many may connect at once (`Acceptors`). */
   manyClients?: boolean
-  /** Paths that need no key beside those that never do: a page has to be there before anybody can type one. */
-  openPaths?: RegExp
+  /** Routes that need no key beside those that never do: a page has to be there before anybody can type one. '' is none. */
+  openRoutes?: RegExp
   /** Throws while something that the service cannot do without is away. */
   checkReady: () => Promise<void>
 }
@@ -79,8 +80,8 @@ const TURN_MS_MAX = 80
 const TURN_REQUESTS_MIN = 256
 const BUSY_DETAIL = 'more requests are under way than this service takes at once'
 const BUSY = busyAnswer()
-/** Paths that are open to everybody, as probes and browsers have no keys. */
-const OPEN_PATHS = /^\/(health\/|docs|openapi\.json)/
+/** Routes that are open to everybody, as probes and browsers have no keys. */
+const OPEN_ROUTES = /^\/(health\/|docs(\/|$)|openapi\.json$)/
 
 /**
  * The set-up that all services share: checks, keys, problem+json, health, metrics and API page. Nothing a client sends
@@ -112,7 +113,7 @@ export class HttpServer implements AsyncDisposable {
       connectionTimeout: 60_000,
       requestTimeout: 0,
       routerOptions: { maxParamLength: 256 },
-      // Node would answer these without a body; `checkHost` and the routes answer them like everything else.
+      // Node would answer these without a body; `checkHead` and the routes answer them like everything else.
       http: { requireHostHeader: false },
       frameworkErrors: (error, request, reply) => void this.#answerError(error, request, reply),
       clientErrorHandler: answerBrokenRequest,
@@ -265,8 +266,10 @@ export class HttpServer implements AsyncDisposable {
     server.removeAllListeners('request')
     server.on('request', (request: IncomingMessage, response: ServerResponse) => {
       const route = request.method === 'POST' ? this.#posts.get(request.url as string) : undefined
-      if (route === undefined) toFastify(request, response)
-      else if (this.#begunTooMany() && isSmall(request)) this.#answerBusy(request, response)
+      if (route === undefined) {
+        toOriginForm(request)
+        toFastify(request, response)
+      } else if (this.#begunTooMany() && isSmall(request)) this.#answerBusy(request, response)
       else void this.#servePost(request.url as string, route, request, response)
     })
   }
@@ -317,7 +320,7 @@ export class HttpServer implements AsyncDisposable {
     this.#postsUnderWay++
     try {
       if (this.#postsUnderWay > this.#options.config.requestsMax) throw new HttpProblem('overloaded', BUSY_DETAIL)
-      checkHost(request)
+      checkHead(request)
       if (!route.internal) checkKey(this.#options.config.apiKeys, 'write', request.headers.authorization)
       writeAnswer(response, await route.handler(request), this.#closing)
     } catch (error) {
@@ -343,7 +346,7 @@ export class HttpServer implements AsyncDisposable {
     app.setNotFoundHandler((request) => this.#answerNotFound(request))
     app.addHook('onRoute', ({ url, method }) => this.#rememberRoute(url, [method].flat()))
     app.addHook('onRequest', async (request) => {
-      checkHost(request.raw)
+      checkHead(request.raw)
       this.#checkKey(request)
       if (request.is404) this.#answerNotFound(request)
     })
@@ -429,13 +432,17 @@ export class HttpServer implements AsyncDisposable {
   }
 
   #checkKey(request: FastifyRequest): void {
-    if (OPEN_PATHS.test(request.url) || this.#options.openPaths?.test(request.url)) return
+    // What was routed, not what was written: one path has many spellings.
+    const route = request.routeOptions.url ?? ''
+    if (OPEN_ROUTES.test(route) || this.#options.openRoutes?.test(route)) return
+    // It has a key of its own.
+    if (request.method === 'POST' && this.#posts.get(route)?.internal) return
     const scope: ApiKey['scope'] = request.method === 'GET' || request.method === 'HEAD' ? 'read' : 'write'
     checkKey(this.#options.config.apiKeys, scope, request.headers.authorization)
   }
 
   #answerNotFound(request: FastifyRequest): never {
-    const path = request.url.split('?', 1)[0] as string
+    const path = decodeURI(request.url.split('?', 1)[0] as string)
     for (const { matches, methods } of this.#methods.values()) {
       if (!matches.test(path)) continue
       const allow = [...methods].join(', ')
@@ -487,12 +494,6 @@ function toProblem(error: unknown): HttpProblem {
     return new HttpProblem('invalid_request', 'the request cannot be understood')
   }
   return new HttpProblem('internal', 'this is our fault and has been logged')
-}
-
-/** RFC 9112, 3.2. */
-function checkHost(request: IncomingMessage): void {
-  if (request.headers.host !== undefined || request.httpVersion !== '1.1') return
-  throw new HttpProblem('invalid_request', 'a request of HTTP/1.1 needs a Host header')
 }
 
 /** Of the address and its path together; one that is in both is given twice, as in an address that repeats it. */

@@ -2,8 +2,9 @@ import type { FastifyReply } from 'fastify'
 import { type Config, SERVICES, type ServiceName } from '../../config.ts'
 import { HttpServer } from '../../http/server.ts'
 import type { Telemetry } from '../../telemetry.ts'
+import { checkPath, pathBehindPrefix } from './forwarded.ts'
 import { PAGE_FOLDER, PageFiles } from './page-files.ts'
-import { Passage } from './pass-on.ts'
+import { type Deadlines, ServiceProxy } from './service-proxy.ts'
 
 export type DashboardDeps = {
   /** Where a service is; it may be known only after this one has started. */
@@ -12,6 +13,7 @@ export type DashboardDeps = {
   telemetry: Telemetry
   /** Where the built page is. */
   pageFolder?: string
+  deadlines?: Deadlines
 }
 
 /** What stands before a service's own paths. A service that is not part of Runify (yet) is just away. */
@@ -28,11 +30,11 @@ const SERVICE_OF_PREFIX = {
 const VIEWS = ['/', '/runner', '/runner/:user_id', '/queue', '/send', '/event/:trace_id']
 const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']
 /** The page asks for a key itself, and what is passed on is checked where it goes; only the metrics are kept here. */
-const OPEN = /^\/(?!metrics\b)/
+const OPEN = /^(?!\/metrics$)/
 
 /** Serves the page, and passes on what it asks of the services, so that one address is enough. */
 export async function createDashboard(deps: DashboardDeps): Promise<HttpServer> {
-  const { addressOf, config, telemetry, pageFolder = PAGE_FOLDER } = deps
+  const { addressOf, config, telemetry, pageFolder = PAGE_FOLDER, deadlines } = deps
   const server = await HttpServer.create({
     service: 'dashboard',
     description:
@@ -40,7 +42,7 @@ export async function createDashboard(deps: DashboardDeps): Promise<HttpServer> 
       'are passed on to the services, with bodies and answers as they come.',
     config,
     telemetry,
-    openPaths: OPEN,
+    openRoutes: OPEN,
     checkReady: async () => {},
   })
   const { app } = server
@@ -51,24 +53,24 @@ export async function createDashboard(deps: DashboardDeps): Promise<HttpServer> 
     app.get(`/${path}`, { schema }, (request, reply) => page.send(path, request, reply))
   }
 
-  const passage = new Passage()
+  const proxy = new ServiceProxy(deadlines)
   for (const [prefix, { service, title }] of Object.entries(SERVICE_OF_PREFIX)) {
     const pass = (path: string, reply: FastifyReply) =>
-      passage.pass(path, { prefix: `/${prefix}`, title, address: findAddress(service) }, reply)
+      proxy.pass(path, { prefix: `/${prefix}`, title, address: findAddress(service) }, reply)
     app.route({
       method: METHODS,
       url: `/${prefix}/*`,
       schema,
-      handler: (request, reply) => pass(request.url.slice(prefix.length + 1), reply),
+      handler: (request, reply) => pass(pathBehindPrefix(request.url), reply),
     })
     // The health check's own first path is called as its prefix is.
-    if (prefix === 'check') app.get('/check', { schema }, (request, reply) => pass(request.url, reply))
+    if (prefix === 'check') app.get('/check', { schema }, (request, reply) => pass(checkPath(request.url), reply))
   }
   const findAddress = (name: string) => {
     const service = SERVICES.find((one) => one === name)
     return service === undefined ? undefined : addressOf(service)
   }
-  app.addHook('preClose', async () => passage.endStreams())
-  server.onDispose(async () => passage.close())
+  app.addHook('preClose', async () => proxy.endStreams())
+  server.onDispose(() => proxy.close())
   return server
 }
