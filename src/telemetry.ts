@@ -196,6 +196,12 @@ function describeEvents(log: Logger, registry: Registry) {
     labelNames: ['webhook'],
     registers,
   })
+  const leftOut = new Counter({
+    name: 'runify_webhook_left_out_anomalies_total',
+    help: 'Anomalies that a webhook refused again and again while it took others: it will not be sent them any more',
+    labelNames: ['webhook'],
+    registers,
+  })
   const failures = new Counter({
     name: 'runify_failures_total',
     help: 'Pieces of background work that failed and are tried again',
@@ -331,6 +337,10 @@ function describeEvents(log: Logger, registry: Registry) {
       if (failure.parked) parked.set({ webhook }, 1)
       if (failure.parked) log.error({ webhook, ...failure }, 'a webhook was given up until it is resumed')
       else log.warn({ webhook, ...failure }, 'a webhook did not take what was found')
+    },
+    webhookLeftOut: (webhook: string, anomaly: { anomaly_id: string; trace_id: string }) => {
+      leftOut.inc({ webhook })
+      log.error({ webhook, ...anomaly }, 'a webhook will not be sent an anomaly that it does not take')
     },
     canaryArrived: (hops: Partial<Record<string, number>>) => {
       for (const [hop, ms] of Object.entries(hops)) canarySeconds.observe({ hop }, (ms as number) / 1000)

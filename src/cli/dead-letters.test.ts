@@ -53,7 +53,10 @@ describe('runify dead-letters', () => {
       [['list', '0-0'], 'list takes no ids'],
       [['redrive'], 'name ids, choose letters by options, or say --all'],
       [['redrive', '--all', '--force'], '--force is for ids'],
-      [['list', '--reason', 'weather'], '--reason must be undecodable or conflict or unstorable, not "weather"'],
+      [
+        ['list', '--reason', 'weather'],
+        '--reason must be undecodable or conflict or unstorable or unjudged, not "weather"',
+      ],
       [['list', '--from', 'today'], '--from must be an RFC 3339 date-time with a zone'],
     ] as const) {
       const { code, stderr } = await runCli(['dead-letters', ...args])

@@ -1,14 +1,15 @@
 import { type EpochMs, formatInstant, parseInstant } from '../events/instant.ts'
-import type { LogRecord, NewRecord } from './event-log.ts'
+import type { EventLog, LogRecord, NewRecord, RecordBatch } from './event-log.ts'
 import type { Position } from './position.ts'
 
 export const DEAD_LETTER_TOPIC = 'runify.dead_letters'
 
 /**
- * Why a record could not be handled: its bytes are not an event of its topic; the store has its `trace_id` with another
- * content; the database does not take its data.
+ * Why a record could not be handled. By Storage: its bytes are not an event of its topic; the store has its `trace_id`
+ * with another content; the database does not take its data. By the anomaly detector, while the event is stored: it
+ * cannot be judged, or its anomaly not be kept.
  */
-export const DEAD_LETTER_REASONS = ['undecodable', 'conflict', 'unstorable'] as const
+export const DEAD_LETTER_REASONS = ['undecodable', 'conflict', 'unstorable', 'unjudged'] as const
 export type DeadLetterReason = (typeof DEAD_LETTER_REASONS)[number]
 
 export type DeadLetter = {
@@ -19,6 +20,36 @@ export type DeadLetter = {
   offset: number
   /** The record as it was: enough to send it again. */
   record: LogRecord
+}
+
+/** Whose event is not stored, and that is why. */
+const NOT_STORED: ReadonlySet<DeadLetterReason> = new Set(['undecodable', 'conflict', 'unstorable'])
+
+/** The letter of a record that came in a batch. */
+export function letterFor(
+  { topic, partition }: Pick<RecordBatch, 'topic' | 'partition'>,
+  record: LogRecord,
+  why: Pick<DeadLetter, 'reason' | 'detail'>,
+): DeadLetter {
+  return { ...why, topic, partition, offset: record.offset, record }
+}
+
+/** Before the cursor moves behind their records: a crash between the two writes letters twice, and loses none. */
+export async function buryLetters(
+  { log, telemetry }: { log: EventLog; telemetry: { deadLetter: (letter: Omit<DeadLetter, 'record'>) => void } },
+  letters: readonly DeadLetter[],
+): Promise<void> {
+  if (letters.length === 0) return
+  await log.append(letters.map((letter) => encodeDeadLetter(letter, Date.now())))
+  for (const { reason, detail, topic, partition, offset } of letters) {
+    telemetry.deadLetter({ reason, detail, topic, partition, offset })
+  }
+}
+
+/** Whether a record of the topic says that its event is not stored. What nobody can read says so too. */
+export function isNotStored(value: Uint8Array): boolean {
+  const letter = decodeDeadLetter(value)
+  return letter === undefined || NOT_STORED.has(letter.reason)
 }
 
 /**

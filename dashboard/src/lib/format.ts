@@ -41,9 +41,13 @@ export function span(seconds: number | null | undefined): string {
   return hours % 24 === 0 || days >= 100 ? `${count(days)} d` : `${count(days)} d ${hours % 24} h`
 }
 
-/** Seconds for each kilometre or mile; undefined where there is no distance. */
+/** Slower is no pace but a device that stood still, and next to nothing as a distance makes it infinite. */
+const PACE_SECONDS_MAX = 86_400
+
+/** Seconds for each kilometre or mile; undefined where there is no distance to speak of. */
 export function paceSeconds(run: { distance: number; duration: number }, units: Units): number | undefined {
-  return run.distance > 0 && run.duration > 0 ? run.duration / (run.distance / METRES[units]) : undefined
+  const seconds = run.duration / (run.distance / METRES[units])
+  return seconds > 0 && seconds <= PACE_SECONDS_MAX ? seconds : undefined
 }
 
 /** `5:32 /km`. */

@@ -2,7 +2,7 @@ import { setImmediate as others } from 'node:timers/promises'
 import { CATALOGUE, EVENT_TYPES, type EventType, fieldsOf, type RunifyEvent } from '../../events/catalogue.ts'
 import { decodeEvent, sameContent } from '../../events/codec.ts'
 import type { EpochMs } from '../../events/instant.ts'
-import { DEAD_LETTER_TOPIC, positionText } from '../../log/dead-letter.ts'
+import { DEAD_LETTER_TOPIC, isNotStored, positionText } from '../../log/dead-letter.ts'
 import type { EventLog, LogRecord, PartitionRange } from '../../log/event-log.ts'
 import { nextOf, type PartitionCursor } from '../../log/position.ts'
 import { decodeTombstone, FORGOTTEN_TOPIC } from '../../log/tombstone.ts'
@@ -235,9 +235,9 @@ export class Audit {
     const begins = await log.offsetsAt({ topic: DEAD_LETTER_TOPIC, time: earliest - MARGIN_MS })
     for (const { partition, next } of await log.partitions(DEAD_LETTER_TOPIC)) {
       const from = begins.find((at) => at.partition === partition)?.offset ?? 0
-      await readStretch(log, { topic: DEAD_LETTER_TOPIC, partition, from, to: next }, ({ key }) => {
+      await readStretch(log, { topic: DEAD_LETTER_TOPIC, partition, from, to: next }, ({ key, value }) => {
         const dead = this.#unexplained.get(key)
-        if (dead === undefined) return
+        if (dead === undefined || !isNotStored(value)) return
         this.#unexplained.delete(key)
         if (dead.event !== undefined) this.#tally.hour(dead.type, dead.time).deadLetters++
       })

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { describe, test } from 'node:test'
 import { CATALOGUE, type EventType, type RunifyEvent } from '../../events/catalogue.ts'
-import { encodeDeadLetter } from '../../log/dead-letter.ts'
+import { type DeadLetterReason, encodeDeadLetter } from '../../log/dead-letter.ts'
 import { encodeTombstone } from '../../log/tombstone.ts'
 import { columnsOf, type StoredEvent } from '../../store/columns.ts'
 import { newPlay, newRun } from '../../store/event-store.probe.ts'
@@ -188,6 +188,12 @@ export function auditContract(name: string, open: () => Promise<Flow>, { live = 
       // As if the database had not taken it then.
       await flow.sql(`DELETE FROM running_stats WHERE trace_id = ${idOf(stored)}`)
       assert.equal(totalOf(await audit(flow.address), 'missing'), 1)
+      await bury(flow, stored, 'unjudged')
+      assert.equal(
+        totalOf(await audit(flow.address), 'missing'),
+        1,
+        'that the detector cannot judge it explains nothing',
+      )
       await bury(flow, stored)
       const dead = await audit(flow.address)
       assert.deepEqual([totalOf(dead, 'dead_letters'), totalOf(dead, 'missing')], [1, 0])
@@ -269,11 +275,15 @@ async function fill(flow: Flow): Promise<{ deleted: StoredEvent; changed: Stored
   return { deleted: await find(17), changed: await find(63) }
 }
 
-async function bury({ log }: Flow, { partition, offset, event }: StoredEvent): Promise<void> {
+async function bury(
+  { log }: Flow,
+  { partition, offset, event }: StoredEvent,
+  reason: DeadLetterReason = 'unstorable',
+): Promise<void> {
   const { topic } = CATALOGUE[event.type]
   const [record] = await log.read({ topic, partition, from: offset, limit: 1 })
   assert.ok(record)
-  const letter = { reason: 'unstorable', detail: 'it was not taken', topic, partition, offset, record } as const
+  const letter = { reason, detail: 'it was not taken', topic, partition, offset, record } as const
   await log.append([encodeDeadLetter(letter, Date.now())])
 }
 

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { type Failure, isFailure } from '../../errors.ts'
 import { typeOfTopic } from '../../events/catalogue.ts'
 import { decodeEvent } from '../../events/codec.ts'
 import { type EpochMs, formatInstant } from '../../events/instant.ts'
@@ -157,13 +158,33 @@ export class Redriver {
       else judged.set(letter, own?.state === 'redriven' ? alreadyRedriven(own.time) : unfinished(own?.time))
     }
     try {
-      await log.append(granted.map(toRecord))
-      await log.append(granted.map((claimed) => ledgerEntry(claimed.letter, { ...claimed, state: 'redriven' })))
+      const taken = await this.#append(granted, judged)
+      await log.append(taken.map((claimed) => ledgerEntry(claimed.letter, { ...claimed, state: 'redriven' })))
     } catch (error) {
       telemetry.workFailed('redrive', error)
       for (const { letter } of granted) judged.set(letter, unfinished(undefined))
     }
     return after
+  }
+
+  /** Gives those that the log took. One that it never takes, as it is too large, does not keep the others from it. */
+  async #append(granted: readonly Claimed[], judged: Map<Letter, Judged>): Promise<readonly Claimed[]> {
+    const { log, telemetry } = this.#deps
+    try {
+      await log.append(granted.map(toRecord))
+      return granted
+    } catch (error) {
+      if (!isFailure(error) || error.retryable || error.code === 'closed') throw error
+      const [only] = granted
+      if (only !== undefined && granted.length === 1) {
+        telemetry.workFailed('redrive', error)
+        judged.set(only.letter, notTaken(error))
+        return []
+      }
+    }
+    const taken: Claimed[] = []
+    for (const one of granted) taken.push(...(await this.#append([one], judged)))
+    return taken
   }
 }
 
@@ -179,6 +200,11 @@ function alreadyRedriven(time: EpochMs): Judged {
 function unfinished(since: EpochMs | undefined): Judged {
   const begun = since === undefined ? 'the log did not confirm it' : `it was begun on ${formatInstant(since)}`
   return { outcome: 'unfinished', detail: `${begun}: its record was sent or not, force sends it again` }
+}
+
+/** Nothing of it is in the log, and to force it is in vain until the log takes such records. */
+function notTaken({ message }: Failure): Judged {
+  return { outcome: 'unfinished', detail: `the log does not take its record: ${message}` }
 }
 
 function chunksOf(letters: readonly Letter[]): Letter[][] {

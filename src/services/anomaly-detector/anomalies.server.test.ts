@@ -58,7 +58,7 @@ function detectorTests(brokers: string): void {
         from: 0,
         next,
         users: [],
-        judge: () => ({ found: [], states: new Map() }),
+        judge: () => ({ found: [], states: new Map(), refused: [] }),
       })
     }
 

@@ -63,8 +63,16 @@ function batchOf(
   const judge = (begin: number) => ({
     found: found.filter(({ offset }) => offset >= begin),
     states: new Map(states),
+    refused: [],
   })
   return { topic, partition, from, next, users, judge }
+}
+
+/** Judges a batch of which nothing is refused, and gives what is new. */
+async function judged(store: AnomalyStore, batch: JudgedBatch): Promise<Anomaly[]> {
+  const outcome = await store.judge(batch)
+  assert.ok(outcome.kind === 'judged')
+  return outcome.anomalies
 }
 
 /** What the next batch would be judged by. */
@@ -98,7 +106,7 @@ function judgeContract({ open }: AnomalyAdapter): void {
       [USERS[0], bytes(0, 255, 39, 92)],
       [USERS[1], new Uint8Array(25_000).fill(7)],
     ]
-    assert.deepEqual(await anomalies.judge(batchOf({ from: 0, next: 10 }, found, states)), [first, second])
+    assert.deepEqual(await judged(anomalies, batchOf({ from: 0, next: 10 }, found, states)), [first, second])
     const again = await place.openAgain()
     assert.deepEqual(await again.cursors(), [{ topic: TOPIC, partition: 0, next: 10 }])
     assert.deepEqual(await again.anomaly(first.anomaly_id), first)
@@ -154,12 +162,12 @@ function judgeContract({ open }: AnomalyAdapter): void {
       judge: (begin, states) => {
         begins.push(begin)
         assert.deepEqual([...(states.get(USERS[0]) ?? [])], [1])
-        return { found: [late], states: new Map([[USERS[0], bytes(2)]]) }
+        return { found: [late], states: new Map([[USERS[0], bytes(2)]]), refused: [] }
       },
     }
-    assert.deepEqual(await anomalies.judge(again), [late.anomaly])
+    assert.deepEqual(await judged(anomalies, again), [late.anomaly])
     assert.deepEqual(begins, [10])
-    assert.deepEqual(await anomalies.judge(again), [], 'it is behind the cursor as a whole')
+    assert.deepEqual(await judged(anomalies, again), [], 'it is behind the cursor as a whole')
     assert.deepEqual(begins, [10])
     assert.equal((await anomalies.counts()).LongRun, 2)
   })
@@ -188,7 +196,10 @@ function judgeContract({ open }: AnomalyAdapter): void {
       (await anomalies.cursors()).filter(({ next }) => next > 0),
       [],
     )
-    assert.deepEqual(await anomalies.judge(batchOf({ from: 0, next: 5 }, [foundAt(1)])).then(({ length }) => length), 1)
+    assert.deepEqual(
+      await judged(anomalies, batchOf({ from: 0, next: 5 }, [foundAt(1)])).then(({ length }) => length),
+      1,
+    )
   })
 
   test('keeps an anomaly as it was found first, and counts it once', async () => {
@@ -198,7 +209,7 @@ function judgeContract({ open }: AnomalyAdapter): void {
     await anomalies.judge(batchOf({ from: 0, next: 5 }, [{ offset, anomaly }]))
     const other = foundAt(3)
     const repeat = { offset: 2, anomaly: { ...anomaly, value: 1, date_created: 1 } }
-    assert.deepEqual(await anomalies.judge(batchOf({ from: 0, next: 5, partition: 1 }, [repeat, other])), [
+    assert.deepEqual(await judged(anomalies, batchOf({ from: 0, next: 5, partition: 1 }, [repeat, other])), [
       other.anomaly,
     ])
     assert.deepEqual(await anomalies.anomaly(anomaly.anomaly_id), anomaly)
@@ -211,11 +222,32 @@ function judgeContract({ open }: AnomalyAdapter): void {
     const users = Array.from({ length: 3000 }, () => randomUUID())
     const found = users.map((user_id, offset) => foundAt(offset, { user_id }))
     const states = users.map((user, n): [string, Uint8Array] => [user, new Uint8Array(4000).fill(n)])
-    assert.equal((await anomalies.judge(batchOf({ from: 0, next: 3000 }, found, states))).length, 3000)
+    assert.equal((await judged(anomalies, batchOf({ from: 0, next: 3000 }, found, states))).length, 3000)
     assert.equal((await anomalies.counts()).LongRun, 3000)
     const seen = await statesOf(anomalies, users)
     assert.equal(Object.keys(seen).length, 3000)
     assert.equal(seen[users[2999] as string]?.[3999], 2999 % 256)
+  })
+
+  test('writes nothing of a batch of which something is refused, and says which records, and why', async () => {
+    await using place = await open()
+    const { anomalies } = place
+    const nothing = null as unknown as string
+    const found = [1, 2, 3, 4, 5].map((offset) => foundAt(offset, offset % 2 === 0 ? { description: nothing } : {}))
+    const outcome = await anomalies.judge(batchOf({ from: 0, next: 6 }, found, [[USERS[0], bytes(1)]]))
+    assert.ok(outcome.kind === 'refused')
+    assert.deepEqual(
+      outcome.records.map(({ offset }) => offset),
+      [2, 4],
+    )
+    for (const { detail } of outcome.records) assert.match(detail, /^the database refuses the LongRun that it shows: ./)
+
+    const unjudged = { offset: 3, detail: 'it cannot be judged: why' }
+    const judge = () => ({ found: found.slice(0, 1), states: new Map(), refused: [unjudged] })
+    const batch = { topic: TOPIC, partition: 0, from: 0, next: 6, users: [], judge }
+    assert.deepEqual(await anomalies.judge(batch), { kind: 'refused', records: [unjudged] })
+    assert.deepEqual([await allOf(anomalies), await statesOf(anomalies, USERS)], [[], {}])
+    assert.deepEqual(await anomalies.cursors(), [])
   })
 }
 
@@ -259,7 +291,7 @@ function forgetContract({ open }: AnomalyAdapter): void {
     const told: (readonly [string, number])[] = []
     const judge: JudgedBatch['judge'] = (_begin, _states, forgotten) => {
       told.push(...forgotten)
-      return { found: [], states: new Map() }
+      return { found: [], states: new Map(), refused: [] }
     }
     await anomalies.judge({ topic: TOPIC, partition: 0, from: 0, next: 1, users: USERS, judge })
     assert.deepEqual(told, [[USERS[0], 2000]])
@@ -355,10 +387,10 @@ async function judgeAll(store: AnomalyStore, { records, size }: { records: numbe
           return foundAt(begin + n, { trace_id: `${topic.repeat(8)}-6c54-4b01-90e6-${digits}` })
         })
         const count = (states.get(USERS[0])?.[0] ?? 0) + found.length
-        return { found, states: new Map([[USERS[0], bytes(count)]]) }
+        return { found, states: new Map([[USERS[0], bytes(count)]]), refused: [] }
       }
       if (from < records)
-        news.push(...(await store.judge({ topic, partition: 0, from, next, users: [USERS[0]], judge })))
+        news.push(...(await judged(store, { topic, partition: 0, from, next, users: [USERS[0]], judge })))
     }
   }
   return news

@@ -2,7 +2,7 @@ import { Failure } from '../../errors.ts'
 import type { EpochMs } from '../../events/instant.ts'
 import type { PartitionCursor } from '../../log/position.ts'
 import type { Anomaly, AnomalyType } from './anomaly.ts'
-import type { EncodedStates, Judgement } from './detector.ts'
+import type { EncodedStates, FoundAnomaly, Judgement, RefusedRecord } from './detector.ts'
 import type { WebhookStore } from './webhook-store.ts'
 
 /** Consecutive records of one partition, to be judged: all there is in the log from offset `from` up to `next`. */
@@ -19,6 +19,12 @@ export type JudgedBatch = {
    */
   judge: (begin: number, states: EncodedStates, forgotten: Forgotten) => Judgement
 }
+
+/**
+ * The anomalies that are new; or nothing is written, because of records that cannot be judged, or of which the database
+ * does not take what was found, now and always: the batch is to be judged again without them.
+ */
+export type JudgeOutcome = { kind: 'judged'; anomalies: Anomaly[] } | { kind: 'refused'; records: RefusedRecord[] }
 
 /** By user_id: until when what was received of a user is forgotten. */
 export type Forgotten = ReadonlyMap<string, EpochMs>
@@ -60,9 +66,9 @@ export interface AnomalyStore extends AsyncDisposable {
   /**
    * Judges a batch, keeps what was found and the users' states, and moves the cursor, all in one transaction. What lies
    * before the cursor is skipped, so a batch may be judged again. An anomaly that is there stays as it is. Throws
-   * `position_conflict` when the batch begins behind the cursor. Gives the anomalies that are new.
+   * `position_conflict` when the batch begins behind the cursor.
    */
-  judge(batch: JudgedBatch): Promise<Anomaly[]>
+  judge(batch: JudgedBatch): Promise<JudgeOutcome>
 
   /**
    * Forgets users: the anomalies of what was received until then, and what is known of them; moves the cursor in the same
@@ -79,6 +85,12 @@ export interface AnomalyStore extends AsyncDisposable {
   counts(): Promise<Record<AnomalyType, number>>
 
   checkReady(): Promise<void>
+}
+
+/** For adapters, of an anomaly that the database does not take. */
+export function refusedRecord({ offset, anomaly }: FoundAnomaly, error: unknown): RefusedRecord {
+  const detail = `the database refuses the ${anomaly.anomaly_type} that it shows: ${(error as Error).message}`
+  return { offset, detail }
 }
 
 /** For adapters: a batch that begins behind the cursor would leave records out. */

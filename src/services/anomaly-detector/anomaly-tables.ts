@@ -76,11 +76,16 @@ export function fromRow(row: AnomalyRow): Anomaly {
     trace_id: uuidFromBytes(row.trace_id),
     user_id: uuidFromBytes(row.user_id),
     description: row.description,
-    value: row.value,
-    threshold: row.threshold,
+    value: finite(row.value),
+    threshold: finite(row.threshold),
     timestamp: row.timestamp,
     date_created: row.date_created,
   }
+}
+
+/** Versions up to 1.0 could write a pace into SQLite that is infinite, which JSON does not hold. */
+function finite(value: number): number {
+  return Math.min(value, Number.MAX_VALUE)
 }
 
 /** How many there are of each type among them. */

@@ -1,12 +1,13 @@
 import type { AnomalyThresholds } from '../../config.ts'
 import { CATALOGUE, type RunifyEvent } from '../../events/catalogue.ts'
 import { decodeEvent } from '../../events/codec.ts'
+import { buryLetters, letterFor } from '../../log/dead-letter.ts'
 import type { EventLog, RecordBatch } from '../../log/event-log.ts'
 import { GroupConsumer } from '../../log/group-consumer.ts'
 import { decodeTombstone, FORGOTTEN_TOPIC } from '../../log/tombstone.ts'
 import type { Telemetry } from '../../telemetry.ts'
-import type { AnomalyStore } from './anomaly-store.ts'
-import { type JudgedType, judgeEvents, type LoggedEvent } from './detector.ts'
+import type { AnomalyStore, JudgedBatch } from './anomaly-store.ts'
+import { type JudgedType, judgeEvents, type LoggedEvent, type RefusedRecord } from './detector.ts'
 
 export type ConsumerDeps = {
   log: EventLog
@@ -42,12 +43,14 @@ export function createConsumer(deps: ConsumerDeps): GroupConsumer {
   })
 }
 
-async function judgeBatch({ anomalies, telemetry, thresholds, onFound }: ConsumerDeps, batch: RecordBatch) {
+async function judgeBatch(deps: ConsumerDeps, batch: RecordBatch): Promise<void> {
+  const { anomalies, telemetry, thresholds, onFound } = deps
   const { topic, partition, from, next } = batch
   const type = TYPES.find((one) => CATALOGUE[one].topic === topic) as JudgedType
   const { events, skipped } = decodeRecords(type, batch)
   const users = [...new Set(events.map(({ event }) => event.fields.user_id))]
-  const found = await anomalies.judge({
+  const setAside = new Set<number>()
+  const judged: JudgedBatch = {
     topic,
     partition,
     from,
@@ -57,13 +60,32 @@ async function judgeBatch({ anomalies, telemetry, thresholds, onFound }: Consume
       // Of a user who is forgotten, what was received before that: the log holds it still.
       const isForgotten = ({ fields, date_created }: RunifyEvent) =>
         date_created <= (forgotten.get(fields.user_id) ?? Number.NEGATIVE_INFINITY)
-      const fresh = events.filter(({ offset, event }) => offset >= begin && !isForgotten(event))
+      const fresh = events.filter(
+        ({ offset, event }) => offset >= begin && !isForgotten(event) && !setAside.has(offset),
+      )
       return judgeEvents(type, fresh, { before, thresholds })
     },
-  })
-  telemetry.eventsJudged(type, { judged: events.length, skipped })
+  }
+  let outcome = await anomalies.judge(judged)
+  // Each round sets some aside, so there is a last one.
+  while (outcome.kind === 'refused') {
+    await buryLetters(deps, refusedLetters(batch, outcome.records))
+    for (const { offset } of outcome.records) setAside.add(offset)
+    outcome = await anomalies.judge(judged)
+  }
+  const found = outcome.anomalies
+  telemetry.eventsJudged(type, { judged: events.length - setAside.size, skipped: skipped + setAside.size })
   telemetry.anomaliesFound(found)
   if (found.length > 0) onFound?.()
+}
+
+/** Of one record several anomalies may be refused: one letter says so. */
+function refusedLetters(batch: RecordBatch, refused: readonly RefusedRecord[]) {
+  const details = new Map(refused.map(({ offset, detail }) => [offset, detail]))
+  return batch.records.flatMap((record) => {
+    const detail = details.get(record.offset)
+    return detail === undefined ? [] : [letterFor(batch, record, { reason: 'unjudged', detail })]
+  })
 }
 
 async function forgetUsers({ anomalies, telemetry }: ConsumerDeps, batch: RecordBatch): Promise<void> {

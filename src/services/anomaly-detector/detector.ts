@@ -36,7 +36,11 @@ export type EncodedStates = ReadonlyMap<string, Uint8Array>
 /** An anomaly, and the record that showed it. */
 export type FoundAnomaly = { offset: number; anomaly: Anomaly }
 
-export type Judgement = { found: FoundAnomaly[]; states: EncodedStates }
+/** A record that cannot be judged, or of which what was found cannot be kept, and why. */
+export type RefusedRecord = { offset: number; detail: string }
+
+/** What comes of records; with `refused` ones among them it is worth nothing, and is to be made without those. */
+export type Judgement = { found: FoundAnomaly[]; states: EncodedStates; refused: RefusedRecord[] }
 
 /**
  * Judges events of one topic in the order of the log, each by what is known when it comes. `before` are the states of
@@ -87,6 +91,7 @@ function judgeAll<T extends JudgedType, E extends Remembered>(
   const { form, toRemember } = judging
   const states = new Map<string, UserState<E>>()
   const found = new Map<string, FoundAnomaly>()
+  const refused: RefusedRecord[] = []
   for (const { offset, appendTime, event } of events) {
     const { user_id } = event.fields
     let state = states.get(user_id)
@@ -95,13 +100,18 @@ function judgeAll<T extends JudgedType, E extends Remembered>(
       state = encoded === undefined ? emptyState<E>() : decodeState(encoded, form)
       states.set(user_id, state)
     }
-    for (const finding of judgeOne(judging, state, toRemember(event), { appendTime, thresholds })) {
-      const anomaly = toAnomaly(finding, { user_id, date_created: event.date_created })
-      if (!found.has(anomaly.anomaly_id)) found.set(anomaly.anomaly_id, { offset, anomaly })
+    try {
+      for (const finding of judgeOne(judging, state, toRemember(event), { appendTime, thresholds })) {
+        const anomaly = toAnomaly(finding, { user_id, date_created: event.date_created })
+        if (!found.has(anomaly.anomaly_id)) found.set(anomaly.anomaly_id, { offset, anomaly })
+      }
+    } catch (error) {
+      // The rules are made for every event there is. Should one be wrong about that, the others go on.
+      refused.push({ offset, detail: `it cannot be judged: ${(error as Error).message}` })
     }
   }
   const after = [...states].map(([user, state]) => [user, encodeState(state, form)] as const)
-  return { found: [...found.values()], states: new Map(after) }
+  return { found: [...found.values()], states: new Map(after), refused }
 }
 
 /** Changes the state. A repeat, which Storage drops too, changes nothing and is nothing. */
@@ -138,6 +148,9 @@ function judgeRate(
 function toAnomaly(finding: Finding, { user_id, date_created }: { user_id: string; date_created: EpochMs }): Anomaly {
   const { anomaly_type, about, value, threshold, description } = finding
   const { trace_id, timestamp } = about
+  if (!Number.isFinite(value) || !Number.isFinite(threshold)) {
+    throw new RangeError(`${anomaly_type} has the value ${value} and the threshold ${threshold}`)
+  }
   const anomaly_id = anomalyId(anomaly_type, trace_id)
   return { anomaly_id, anomaly_type, trace_id, user_id, description, value, threshold, timestamp, date_created }
 }

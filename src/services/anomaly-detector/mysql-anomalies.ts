@@ -1,6 +1,7 @@
 import type { PartitionCursor } from '../../log/position.ts'
 import { uuidFromBytes, uuidToBytes } from '../../store/columns.ts'
 import type { Ending, MysqlDatabase, MysqlOptions } from '../../store/mysql-database.ts'
+import { mysqlErrorKind } from '../../store/mysql-error.ts'
 import { literal, nameList, rowLiteral, uuidLiteral } from '../../store/mysql-literal.ts'
 import { openMysqlDatabase } from '../../store/mysql-migrations.ts'
 import type { MysqlSession } from '../../store/mysql-session.ts'
@@ -11,6 +12,8 @@ import {
   type ForgettingBatch,
   type Forgotten,
   type JudgedBatch,
+  type JudgeOutcome,
+  refusedRecord,
   refuseGap,
 } from './anomaly-store.ts'
 import {
@@ -24,7 +27,7 @@ import {
   readPage,
   toRow,
 } from './anomaly-tables.ts'
-import type { EncodedStates, FoundAnomaly } from './detector.ts'
+import type { EncodedStates, FoundAnomaly, RefusedRecord } from './detector.ts'
 import { WebhookTables } from './webhook-tables.ts'
 
 /** Far below what the server takes: a state has some kilobytes, each written as two digits. */
@@ -53,7 +56,7 @@ class MysqlAnomalies implements AnomalyStore {
     return this.#database.read(readCursors)
   }
 
-  judge(batch: JudgedBatch): Promise<Anomaly[]> {
+  judge(batch: JudgedBatch): Promise<JudgeOutcome> {
     return this.#database.transact((session) => judgeBatch(session, batch))
   }
 
@@ -83,21 +86,24 @@ class MysqlAnomalies implements AnomalyStore {
 }
 
 /** The work of one transaction. The partition's cursor is locked first, so that one judge of a partition waits for another. */
-async function judgeBatch(session: MysqlSession, batch: JudgedBatch): Promise<Ending<Anomaly[]>> {
+async function judgeBatch(session: MysqlSession, batch: JudgedBatch): Promise<Ending<JudgeOutcome>> {
   const { topic, partition, from, next, users, judge } = batch
   const at = await lockCursor(session, { topic, partition })
   refuseGap({ topic, partition, from, at })
-  if (at >= next) return { keep: false, result: [] }
-  const { found, states } = judge(at, await lockStates(session, topic, users), await forgottenOf(session, users))
-  await putStates(session, topic, states)
-  const fresh = await insertNew(session, { topic, partition }, found)
+  if (at >= next) return { keep: false, result: { kind: 'judged', anomalies: [] } }
+  const judgement = judge(at, await lockStates(session, topic, users), await forgottenOf(session, users))
+  const records = judgement.refused
+  if (records.length > 0) return { keep: false, result: { kind: 'refused', records } }
+  await putStates(session, topic, judgement.states)
+  const fresh = await insertNew(session, { topic, partition }, { found: judgement.found, refused: records })
+  if (records.length > 0) return { keep: false, result: { kind: 'refused', records } }
   const anomalies = fresh.map(({ anomaly }) => anomaly)
   await addCounts(session, { topic, partition }, anomalies)
   await session.query(
     `UPDATE anomaly_cursors SET next = ${next}, last_found = greatest(last_found, ${fresh.at(-1)?.offset ?? -1}) ` +
       `WHERE topic = ${literal(topic)} AND partition_id = ${partition}`,
   )
-  return { keep: true, result: anomalies }
+  return { keep: true, result: { kind: 'judged', anomalies } }
 }
 
 /** The work of one transaction, likewise. */
@@ -182,7 +188,12 @@ async function putStates(session: MysqlSession, topic: string, states: EncodedSt
   }
 }
 
-async function insertNew(session: MysqlSession, place: Place, found: readonly FoundAnomaly[]): Promise<FoundAnomaly[]> {
+/** Gives those that were not there; what the database does not take is added to `refused`. */
+async function insertNew(
+  session: MysqlSession,
+  place: Place,
+  { found, refused }: { found: readonly FoundAnomaly[]; refused: RefusedRecord[] },
+): Promise<FoundAnomaly[]> {
   const fresh: FoundAnomaly[] = []
   for (const some of chunks(found, ROWS_MAX)) {
     const ids = some.map(({ anomaly }) => uuidLiteral(anomaly.anomaly_id))
@@ -192,12 +203,33 @@ async function insertNew(session: MysqlSession, place: Place, found: readonly Fo
     const known = new Set(rows.map(({ anomaly_id }) => uuidFromBytes(anomaly_id)))
     const missing = some.filter(({ anomaly }) => !known.has(anomaly.anomaly_id))
     if (missing.length === 0) continue
-    const values = missing.map((one) => rowLiteral(toRow(place, one)))
-    // One that another partition inserts at this moment makes this fail, and the batch is judged again.
-    await session.query(`INSERT INTO anomalies (${nameList(ANOMALY_COLUMNS)}) VALUES ${values}`)
+    await insertRows(session, place, { found: missing, refused })
     fresh.push(...missing)
   }
   return fresh
+}
+
+/** In one go, and only when the database objects is it found out to which of them. */
+async function insertRows(
+  session: MysqlSession,
+  place: Place,
+  { found, refused }: { found: readonly FoundAnomaly[]; refused: RefusedRecord[] },
+): Promise<void> {
+  const values = found.map((one) => rowLiteral(toRow(place, one)))
+  try {
+    // One that another partition inserts at this moment makes this fail, and the batch is judged again.
+    await session.query(`INSERT INTO anomalies (${nameList(ANOMALY_COLUMNS)}) VALUES ${values}`)
+  } catch (error) {
+    if (mysqlErrorKind(error) !== 'refused') throw error
+    const [only] = found
+    if (only !== undefined && found.length === 1) {
+      refused.push(refusedRecord(only, error))
+      return
+    }
+    const middle = found.length >> 1
+    await insertRows(session, place, { found: found.slice(0, middle), refused })
+    await insertRows(session, place, { found: found.slice(middle), refused })
+  }
 }
 
 async function addCounts(

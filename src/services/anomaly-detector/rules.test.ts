@@ -125,6 +125,62 @@ describe("A runner's own past", () => {
   })
 })
 
+describe('Every finding', () => {
+  const anyInstant = fc.integer({ min: -62_167_219_200_000, max: 253_402_300_799_999 })
+  /** All doubles there are between the bounds, with those at the edges among them far more often than by chance. */
+  const anyDouble = (max: number) =>
+    fc.oneof(fc.double({ min: 0, max, noNaN: true }), fc.constantFrom(0, -0, 5e-324, 1e-310, 2.3e-308, 1e-9, max))
+  const anyRun = fc
+    .record({ timestamp: anyInstant, duration: anyDouble(31_536_000), distance: anyDouble(1e7) })
+    .map((run) => ({ trace_id: newId(), ...run }))
+  const anyPlay = fc
+    .record({ timestamp: anyInstant, song_duration: anyDouble(86_400) })
+    .map((play) => ({ trace_id: newId(), ...play }))
+  const checkAll = (findings: readonly Finding[]) => {
+    for (const { anomaly_type, value, threshold, description } of findings) {
+      const what = `${anomaly_type}: ${value}, ${threshold}`
+      assert.ok(Number.isFinite(value) && Number.isFinite(threshold), what)
+      assert.deepEqual(JSON.parse(JSON.stringify([value, threshold])), [value || 0, threshold || 0], what)
+      assert.ok(description.length <= 1000 && !/NaN|∞|Infinity/.test(description), description)
+    }
+  }
+
+  test('of any run has numbers that JSON and tables hold, and a description that fits', () => {
+    const shortly = fc.integer({ min: 1, max: 89 * DAY_MS })
+    // A runner's runs are alike, or nothing is unusual.
+    const anyKnown = fc.oneof(
+      { weight: 9, arbitrary: fc.constant(runAt(0)).map((run) => ({ ...run, trace_id: newId() })) },
+      anyRun,
+    )
+    fc.assert(
+      fc.property(anyRun, fc.array(fc.tuple(anyKnown, shortly), { maxLength: 40 }), (run, others) => {
+        const known = others.map(([other, before]) => ({ ...other, timestamp: run.timestamp - before }))
+        checkAll(judge(RUN_RULES, run, known))
+      }),
+      { numRuns: 1000 },
+    )
+  })
+
+  test('of any play does so too', () => {
+    fc.assert(
+      fc.property(anyPlay, fc.array(anyPlay, { maxLength: 32 }), (play, known) => {
+        checkAll(judge(PLAY_RULES, play, known))
+      }),
+    )
+  })
+
+  test('of a run of 1e-310 m after ten of 5 km is about its distance, for it has no pace', () => {
+    const known = Array.from({ length: 10 }, (_, day) => runAt(day))
+    const findings = judge(RUN_RULES, runAt(20, { distance: 1e-310 }), known)
+    assert.deepEqual(typesOf(findings), ['UnusualDistance'])
+    assert.match(findings[0]?.description ?? '', /^The run is 1\.0e-310 m long; /)
+    const slow = judge(RUN_RULES, runAt(20, { distance: 1e-300 }), known).find(({ anomaly_type }) => {
+      return anomaly_type === 'UnusualPace'
+    })
+    assert.match(slow?.description ?? '', /^The pace is 1\.8e\+306 s\/km; /)
+  })
+})
+
 describe('Overlapping songs', () => {
   const findingsOf = (play: KnownPlay, known: KnownPlay[]) =>
     judge(PLAY_RULES, play, known).map(({ anomaly_type, about, value }) => [anomaly_type, about.trace_id, value])

@@ -68,6 +68,7 @@ function shortRun(run: KnownRun, _: readonly KnownRun[], { shortRunSeconds }: An
 function impossiblePace(run: KnownRun): readonly Finding[] {
   const { distance, duration } = run
   if (distance === 0) return NOTHING
+  // Of 1e-310 m in half an hour it is infinite, which is no impossible pace.
   const [value, threshold] = [paceOf(run), recordPace(distance) * (1 - RECORD_TOLERANCE)]
   if (!(value < threshold)) return NOTHING
   const description =
@@ -188,11 +189,13 @@ function overlapSeconds(a: KnownRun, b: KnownRun): number {
   return (end - Math.max(a.timestamp, b.timestamp)) / 1000
 }
 
-function hasPace({ distance, duration }: KnownRun): boolean {
-  return distance > 0 && duration > 0
+/** Whether there is a pace that has a logarithm, and that JSON and a table hold: 1e-310 m in half an hour has none. */
+function hasPace(run: KnownRun): boolean {
+  const pace = paceOf(run)
+  return pace > 0 && Number.isFinite(pace)
 }
 
-/** Seconds a kilometre. */
+/** Seconds a kilometre; no number, or none that is finite, where the distance is next to nothing. */
 function paceOf({ distance, duration }: KnownRun): number {
   return (duration / distance) * 1000
 }
@@ -200,13 +203,19 @@ function paceOf({ distance, duration }: KnownRun): number {
 const NUMBER = new Intl.NumberFormat('en-GB', { maximumFractionDigits: 1 })
 
 function metres(value: number): string {
-  return `${NUMBER.format(value)} m`
+  return `${amount(value)} m`
 }
 
 function seconds(value: number): string {
-  return `${NUMBER.format(value)} s`
+  return `${amount(value)} s`
 }
 
 function pace(value: number): string {
-  return `${NUMBER.format(value)} s/km`
+  return `${amount(value)} s/km`
+}
+
+/** Written out, a double may have 300 digits, and three of them are longer than a description may be. */
+function amount(value: number): string {
+  const size = Math.abs(value)
+  return size === 0 || (size >= 0.05 && size < 1e9) ? NUMBER.format(value) : value.toExponential(1)
 }

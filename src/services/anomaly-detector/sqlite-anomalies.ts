@@ -3,10 +3,10 @@ import type { DatabaseSync } from 'node:sqlite'
 import type { Kysely } from 'kysely'
 import type { PartitionCursor } from '../../log/position.ts'
 import { uuidToBytes } from '../../store/columns.ts'
-import { guard, openReader, openSqlite, transact } from '../../store/sqlite-database.ts'
+import { guard, isRefusal, openReader, openSqlite, transact } from '../../store/sqlite-database.ts'
 import type { Anomaly, AnomalyType } from './anomaly.ts'
-import type { AnomalyQuery, AnomalyStore, ForgettingBatch, JudgedBatch } from './anomaly-store.ts'
-import { refuseGap } from './anomaly-store.ts'
+import type { AnomalyQuery, AnomalyStore, ForgettingBatch, JudgedBatch, JudgeOutcome } from './anomaly-store.ts'
+import { refusedRecord, refuseGap } from './anomaly-store.ts'
 import {
   ANOMALY_COLUMNS,
   type AnomalyDatabase,
@@ -18,6 +18,7 @@ import {
   readPage,
   toRow,
 } from './anomaly-tables.ts'
+import type { FoundAnomaly, RefusedRecord } from './detector.ts'
 import { WebhookTables } from './webhook-tables.ts'
 
 /** Opens the detector's database `anomalies.db` in the folder, and brings it to its newest form. */
@@ -47,8 +48,15 @@ class SqliteAnomalies implements AnomalyStore {
     return guard('anomalies_unavailable', () => readCursors(this.#reader))
   }
 
-  judge(batch: JudgedBatch): Promise<Anomaly[]> {
-    return guard('anomalies_unavailable', () => transact(this.#writer, () => this.#judge(batch)))
+  judge(batch: JudgedBatch): Promise<JudgeOutcome> {
+    return guard('anomalies_unavailable', () => {
+      try {
+        return { kind: 'judged' as const, anomalies: transact(this.#writer, () => this.#judge(batch)) }
+      } catch (error) {
+        if (error instanceof Refused) return { kind: 'refused' as const, records: error.records }
+        throw error
+      }
+    })
   }
 
   forget(batch: ForgettingBatch): Promise<void> {
@@ -77,7 +85,7 @@ class SqliteAnomalies implements AnomalyStore {
   }
 
   #judge({ topic, partition, from, next, users, judge }: JudgedBatch): Anomaly[] {
-    const { cursor, state, putState, insert, count, moveCursor } = this.#statements
+    const { cursor, state, putState, count, moveCursor } = this.#statements
     const at = (cursor.get(topic, partition) as { next: number } | undefined)?.next ?? 0
     refuseGap({ topic, partition, from, at })
     if (at >= next) return []
@@ -89,13 +97,29 @@ class SqliteAnomalies implements AnomalyStore {
       const row = state.get(topic, uuidToBytes(user)) as { state: Uint8Array } | undefined
       if (row !== undefined) before.set(user, row.state)
     }
-    const { found, states } = judge(at, before, forgotten)
+    const { found, states, refused } = judge(at, before, forgotten)
+    if (refused.length > 0) throw new Refused(refused)
     for (const [user, encoded] of states) putState.run(topic, uuidToBytes(user), encoded)
-    const fresh = found.filter((one) => insert.run(...toRow({ topic, partition }, one)).changes === 1)
+    const fresh = this.#insertNew({ topic, partition }, found)
     const anomalies = fresh.map(({ anomaly }) => anomaly)
     for (const [type, added] of countTypes(anomalies)) count.run(topic, partition, type, added)
     moveCursor.run(topic, partition, next, fresh.at(-1)?.offset ?? -1)
     return anomalies
+  }
+
+  #insertNew(place: { topic: string; partition: number }, found: readonly FoundAnomaly[]): FoundAnomaly[] {
+    const refused: RefusedRecord[] = []
+    const fresh = found.filter((one) => {
+      try {
+        return this.#statements.insert.run(...toRow(place, one)).changes === 1
+      } catch (error) {
+        if (!isRefusal(error)) throw error
+        refused.push(refusedRecord(one, error))
+        return false
+      }
+    })
+    if (refused.length > 0) throw new Refused(refused)
+    return fresh
   }
 
   #forget({ topic, partition, from, next, forgotten }: ForgettingBatch): void {
@@ -111,6 +135,15 @@ class SqliteAnomalies implements AnomalyStore {
       removeStates.run(id)
     }
     moveCursor.run(topic, partition, next, -1)
+  }
+}
+
+/** Leaves the transaction, so that it is rolled back; caught where it began. */
+class Refused extends Error {
+  readonly records: RefusedRecord[]
+  constructor(records: RefusedRecord[]) {
+    super('refused')
+    this.records = records
   }
 }
 

@@ -62,7 +62,8 @@ export function placeOf(events: readonly Remembered[], event: Remembered): numbe
 
 /** Counts an arrival and gives how many there were in this second and the 59 before it. */
 export function countArrival(state: UserState<Remembered>, at: EpochMs): number {
-  const second = Math.floor(at / 1000)
+  // A state has 32 bits for it; only a clock that is far from right needs more.
+  const second = Math.min(Math.max(0, Math.floor(at / 1000)), 0xffff_ffff)
   // The log's time does not go back within a partition; a user may come from another one when partitions were added.
   const arrivals = state.arrivals.filter((arrival) => arrival.second > second - 60 && arrival.second <= second)
   const last = arrivals.at(-1)

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { WebhookChoice, WebhookTiming } from '../../config.ts'
 import { ask } from '../../http/ask.ts'
 import type { Telemetry } from '../../telemetry.ts'
+import type { Anomaly } from './anomaly.ts'
 import { signedHeaders, toMessage, type WebhookMessage } from './webhook-message.ts'
 import type { WebhookStore } from './webhook-store.ts'
 
@@ -25,6 +26,12 @@ const LAST_TRY_MS_MAX = 1000
 const STORE_RETRY_MS = 1000
 /** However long a receiver wants to be left alone. */
 const RETRY_AFTER_MS_MAX = 3_600_000
+/** By these a receiver says that it does not want what is in the message; by others, that it cannot take anything. */
+const REFUSALS: ReadonlySet<number> = new Set([400, 413, 422])
+
+type Failed = { why: string; retryAfterMs: number; refused: boolean }
+/** `stopped`: the time to stop, the webhook is given up, or is another instance's now. */
+type Outcome = 'taken' | 'refused' | 'stopped'
 
 /**
  * Delivers what is found to one webhook, in groups, one at a time: the next only after the receiver has taken the one
@@ -72,7 +79,7 @@ export class WebhookSender {
 
   /** Delivers one group; false when there is nothing to do here. */
   async #deliverNext(signal: AbortSignal): Promise<boolean> {
-    const { webhook, timing, store, telemetry } = this.#deps
+    const { webhook, timing, store } = this.#deps
     if (!(await this.#claim())) return false
     let pending = await store.pending(webhook.name, timing.groupMax)
     if (pending.anomalies.length === 0) return false
@@ -82,41 +89,95 @@ export class WebhookSender {
       if (signal.aborted) return false
       pending = await store.pending(webhook.name, timing.groupMax)
     }
-    if (!(await this.#persist(toMessage(webhook.name, pending.anomalies), signal))) return false
+    if (!(await this.#deliver(pending.anomalies, signal))) return false
     await store.advance(webhook.name, pending.cursors)
-    telemetry.webhookDelivered(webhook.name, pending.anomalies.length)
     return true
   }
 
-  /** Tries until the receiver has taken it; false when it is given up, or is another instance's now. */
-  async #persist(message: WebhookMessage, signal: AbortSignal): Promise<boolean> {
+  /**
+   * Delivers a group; false when it is to be tried again later, by whoever. Where the receiver refuses what is in it, each
+   * goes alone: one that it never takes is left out, loudly, after as many tries as it takes to give a webhook up. But
+   * where it takes none of several, it is the receiver that is wrong, and it is given up.
+   */
+  async #deliver(group: readonly Anomaly[], signal: AbortSignal): Promise<boolean> {
+    const { triesMax } = this.#deps.timing
+    if (group.length > 1) {
+      const outcome = await this.#persist(group, { refusalsMax: 1, signal })
+      if (outcome !== 'refused') return outcome === 'taken'
+    }
+    const refused: Anomaly[] = []
+    for (const anomaly of group.length > 1 ? group : []) {
+      const outcome = await this.#persist([anomaly], { refusalsMax: 1, signal })
+      if (outcome === 'stopped') return false
+      if (outcome === 'refused') refused.push(anomaly)
+    }
+    if (group.length > 1 && refused.length === group.length) {
+      return (await this.#persist(group, { refusalsMax: Number.POSITIVE_INFINITY, signal })) === 'taken'
+    }
+    for (const anomaly of group.length > 1 ? refused : group) {
+      const outcome = await this.#persist([anomaly], { refusalsMax: triesMax, signal })
+      if (outcome === 'stopped') return false
+      if (outcome === 'refused') this.#leaveOut(anomaly)
+    }
+    return true
+  }
+
+  #leaveOut({ anomaly_id, trace_id }: Anomaly): void {
+    const { webhook, telemetry } = this.#deps
+    telemetry.webhookLeftOut(webhook.name, { anomaly_id, trace_id })
+  }
+
+  /** Tries until the receiver has taken it, has refused it so often, or is given up. */
+  async #persist(
+    anomalies: readonly Anomaly[],
+    { refusalsMax, signal }: { refusalsMax: number; signal: AbortSignal },
+  ): Promise<Outcome> {
     const { webhook, timing, store, telemetry, now } = this.#deps
-    for (let tries = 1; !signal.aborted; tries++) {
+    const message = this.#messageOf(anomalies)
+    if (message === undefined) return 'refused'
+    for (let tries = 1; !signal.aborted && (await this.#claim()); tries++) {
       const failure = await this.#try(message)
-      if (failure === undefined) return true
-      if (signal.aborted) return false
-      const parked = tries >= timing.triesMax
+      if (failure === undefined) {
+        telemetry.webhookDelivered(webhook.name, anomalies.length)
+        return 'taken'
+      }
+      if (signal.aborted) return 'stopped'
+      const refused = failure.refused && tries >= refusalsMax
+      const parked = !refused && tries >= timing.triesMax
       telemetry.webhookFailed(webhook.name, { tries, why: failure.why, parked })
+      if (refused) return 'refused'
       if (parked) {
         await store.park(webhook.name, now())
-        return false
+        return 'stopped'
       }
-      if (!(await this.#waitToRetry(tries, failure.retryAfterMs, signal))) return false
+      if (!(await this.#waitToRetry(tries, failure.retryAfterMs, signal))) return 'stopped'
     }
-    return false
+    return 'stopped'
+  }
+
+  /** Undefined where one of them has no form on the wire, which only a table that somebody has changed can hold. */
+  #messageOf(anomalies: readonly Anomaly[]): WebhookMessage | undefined {
+    const { webhook, telemetry } = this.#deps
+    try {
+      return toMessage(webhook.name, anomalies)
+    } catch (error) {
+      telemetry.webhookFailed(webhook.name, { tries: 0, why: (error as Error).message, parked: false })
+      return undefined
+    }
   }
 
   /** Undefined when it was taken, or why not. Redirects are not followed: the address is what was configured. */
-  async #try(message: WebhookMessage): Promise<{ why: string; retryAfterMs: number } | undefined> {
+  async #try(message: WebhookMessage): Promise<Failed | undefined> {
     const { webhook, now } = this.#deps
     const headers = signedHeaders(message, webhook.secret, now())
     const { url } = webhook
     const { signal } = this.#brokenOff
     const reply = await ask({ url, method: 'POST', headers, body: message.body, timeoutMs: TRY_MS_MAX, signal })
-    if (reply.kind === 'none') return { why: reply.why, retryAfterMs: 0 }
+    if (reply.kind === 'none') return { why: reply.why, retryAfterMs: 0, refused: false }
     const { status, headers: answered } = reply
     if (status >= 200 && status < 300) return undefined
-    return { why: `it answered ${status}`, retryAfterMs: retryAfterMs(answered['retry-after'], now()) }
+    const [why, refused] = [`it answered ${status}`, REFUSALS.has(status)]
+    return { why, retryAfterMs: retryAfterMs(answered['retry-after'], now()), refused }
   }
 
   /** Keeps the lease meanwhile; false when it is lost, or the time to stop. */

@@ -11,7 +11,7 @@ export function webhookContract({ open }: AnomalyAdapter, anomalyOf: (more: Part
   const find = async (store: AnomalyStore, at: { topic: string; batch: number }, offsets: readonly number[]) => {
     const from = at.batch * 10
     const found = offsets.map((offset) => ({ offset: from + offset, anomaly: anomalyOf({ trace_id: randomUUID() }) }))
-    const judge = () => ({ found, states: new Map() })
+    const judge = () => ({ found, states: new Map(), refused: [] })
     await store.judge({ topic: at.topic, partition: 0, from, next: from + 10, users: [], judge })
     return found.map(({ anomaly }) => anomaly.anomaly_id)
   }

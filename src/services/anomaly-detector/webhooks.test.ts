@@ -6,6 +6,7 @@ import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'nod
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { text } from 'node:stream/consumers'
 import { describe, test } from 'node:test'
 import type { WebhookTiming } from '../../config.ts'
@@ -129,6 +130,54 @@ describe('A webhook', () => {
     assert.equal((await webhooks.parked()).size, 0)
   })
 
+  test('that refuses one anomaly for ever gets all others, before and behind it, and is told of it alone', async (t) => {
+    await using place = await openPlace()
+    const refused = new Set<string>()
+    await using receiver = await openReceiver((response, { ids }) => {
+      response.writeHead(ids.some((id) => refused.has(id)) ? 422 : 200).end()
+    })
+    const taken = () => receiver.received.flatMap(({ ids }) => (ids.some((id) => refused.has(id)) ? [] : ids))
+    const ids = await place.find(9)
+    refused.add(ids[4] as string)
+    const timing = { ...PROMPT, triesMax: 3 }
+    await using _sender = await startSender(place, receiver, { timing, fromStart: true })
+    const others = ids.filter((id) => !refused.has(id))
+    await t.waitFor(() => assert.deepEqual(taken(), others), WAIT)
+    const [alone] = await place.find(1)
+    refused.add(alone as string)
+    const behind = await place.find(3)
+    await t.waitFor(() => assert.deepEqual(new Set(taken()), new Set([...others, ...behind])), WAIT)
+    assert.equal((await place.anomalies.webhooks.parked()).size, 0)
+    const tries = receiver.received.filter(({ ids: sent }) => sent.length === 1 && sent[0] === ids[4])
+    assert.equal(tries.length, 1 + 3)
+  })
+
+  test('that refuses everything is parked, and loses nothing', async (t) => {
+    await using place = await openPlace()
+    let status = 400
+    await using receiver = await openReceiver((response) => response.writeHead(status).end())
+    const ids = await place.find(4)
+    const { webhooks } = place.anomalies
+    {
+      await using _sender = await startSender(place, receiver, { timing: { ...PROMPT, triesMax: 3 }, fromStart: true })
+      await t.waitFor(async () => assert.equal((await webhooks.parked()).size, 1), WAIT)
+    }
+    status = 200
+    receiver.received.length = 0
+    await using _sender = await startSender(place, receiver)
+    await t.waitFor(() => assert.deepEqual(receiver.ids(), ids), WAIT)
+  })
+
+  test('is not stopped by an anomaly that has no form on the wire', async (t) => {
+    await using place = await openPlace()
+    await using receiver = await openReceiver()
+    const ids = await place.find(5)
+    using database = new DatabaseSync(join(place.dir, 'anomalies.db'))
+    database.exec('UPDATE anomalies SET timestamp = 9000000000000000 WHERE log_offset = 3')
+    await using _sender = await startSender(place, receiver, { fromStart: true })
+    await t.waitFor(() => assert.deepEqual(receiver.ids(), ids.toSpliced(3, 1)), WAIT)
+  })
+
   test('is left alone for as long as it asks for', async (t) => {
     await using place = await openPlace()
     const times: number[] = []
@@ -179,11 +228,11 @@ async function openPlace() {
       from,
       next,
       users: [],
-      judge: () => ({ found, states: new Map() }),
+      judge: () => ({ found, states: new Map(), refused: [] }),
     })
     return found.map(({ anomaly }) => anomaly.anomaly_id)
   }
-  return { anomalies, find, [Symbol.asyncDispose]: () => opened.disposeAsync() }
+  return { anomalies, dir, find, [Symbol.asyncDispose]: () => opened.disposeAsync() }
 }
 
 function anyAnomaly(): Anomaly {
@@ -203,9 +252,13 @@ function anyAnomaly(): Anomaly {
 }
 
 async function startSender(
-  { anomalies }: { anomalies: AnomalyStore },
+  { anomalies, dir }: { anomalies: AnomalyStore; dir: string },
   { url }: { url: string },
-  { name = 'test', timing = PROMPT }: { name?: string; timing?: WebhookTiming } = {},
+  {
+    name = 'test',
+    timing = PROMPT,
+    fromStart = false,
+  }: { name?: string; timing?: WebhookTiming; fromStart?: boolean } = {},
 ) {
   const stop = new AbortController()
   const store = anomalies.webhooks
@@ -218,6 +271,8 @@ async function startSender(
     random: () => 0,
   })
   await store.register(name)
+  // One that is new begins behind what was found before; here it is to have that too.
+  if (fromStart) rewind(dir)
   const running = sender.run(stop.signal)
   return {
     [Symbol.asyncDispose]: async () => {
@@ -225,6 +280,11 @@ async function startSender(
       await running
     },
   }
+}
+
+function rewind(dir: string): void {
+  using database = new DatabaseSync(join(dir, 'anomalies.db'))
+  database.exec('UPDATE webhook_cursors SET next = 0')
 }
 
 async function openReceiver(reply: Reply = (response) => response.writeHead(200).end('{}')) {

@@ -37,7 +37,10 @@ const RUN = {
   timestamp: { type: 'string', format: 'date-time', description: 'When it began' },
   distance: METRES,
   duration: SECONDS,
-  pace: { type: ['number', 'null'], description: 'Seconds a kilometre; null for a distance of 0' },
+  pace: {
+    type: ['number', 'null'],
+    description: 'Seconds a kilometre; null for a distance of 0, or so close to it that no number holds the pace',
+  },
 }
 const LIMITS = { begin: DAY, end: DAY }
 const SUMS = { ...LIMITS, num_running_stats: COUNT, total_distance: METRES, total_run_duration: SECONDS }

@@ -30,7 +30,9 @@ export function recordsOf({ best, days, time_zone }: { best: BestRuns; days: Day
 function toRun(run: BestRun | undefined) {
   if (run === undefined) return null
   const { trace_id, timestamp, distance, duration } = run
-  const pace = distance > 0 ? paceOf(run) : null
+  // Of a run of next to no distance it is infinite, which JSON does not hold.
+  const seconds = paceOf(run)
+  const pace = Number.isFinite(seconds) ? seconds : null
   return { trace_id, timestamp: formatInstant(timestamp), distance, duration, pace }
 }
 

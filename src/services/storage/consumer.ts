@@ -2,8 +2,8 @@ import { Failure } from '../../errors.ts'
 import { decodeCanary } from '../../events/canary.ts'
 import { CANARY, type EventType, TOPICS, typeOfTopic } from '../../events/catalogue.ts'
 import { decodeEvent } from '../../events/codec.ts'
-import { type DeadLetter, encodeDeadLetter } from '../../log/dead-letter.ts'
-import type { EventLog, LogRecord, RecordBatch } from '../../log/event-log.ts'
+import { buryLetters, type DeadLetter, letterFor } from '../../log/dead-letter.ts'
+import type { EventLog, RecordBatch } from '../../log/event-log.ts'
 import { GroupConsumer } from '../../log/group-consumer.ts'
 import type { PartitionCursor } from '../../log/position.ts'
 import type { CanaryBatch, EventStore, RefusedEvent, StoreBatch } from '../../store/event-store.ts'
@@ -57,13 +57,13 @@ export class StorageConsumer {
     const { partition, from, next } = batch
     const { type, events, letters } = decodeBatch(batch)
     // The letters go first: a crash between the two writes them twice, the other way round it would lose them.
-    await this.#bury(letters)
+    await buryLetters(this.#deps, letters)
     let storeBatch: StoreBatch = { type, partition, from, next, events }
     let outcome = await store.write(storeBatch)
     // More than once only where an event was left for the sake of another one that is refused too.
     while (outcome.kind === 'refused') {
       const refused = new Map(outcome.events.map((event) => [event.offset, event]))
-      await this.#bury(refusedLetters(batch, refused))
+      await buryLetters(this.#deps, refusedLetters(batch, refused))
       storeBatch = { ...storeBatch, events: storeBatch.events.filter(({ offset }) => !refused.has(offset)) }
       outcome = await store.write(storeBatch)
     }
@@ -79,17 +79,8 @@ export class StorageConsumer {
       if (canary !== undefined) canaries.push({ ...canary, offset: record.offset })
       else letters.push(letterFor(batch, record, { reason: 'undecodable', detail: 'the record is not a canary' }))
     }
-    await this.#bury(letters)
+    await buryLetters(this.#deps, letters)
     await this.#deps.store.writeCanaries({ partition, from, next, canaries })
-  }
-
-  async #bury(letters: readonly DeadLetter[]): Promise<void> {
-    if (letters.length === 0) return
-    const { log, telemetry } = this.#deps
-    await log.append(letters.map((letter) => encodeDeadLetter(letter, Date.now())))
-    for (const { reason, detail, topic, partition, offset } of letters) {
-      telemetry.deadLetter({ reason, detail, topic, partition, offset })
-    }
   }
 }
 
@@ -116,8 +107,4 @@ function refusedLetters(batch: RecordBatch, refused: ReadonlyMap<number, Refused
     const why = refused.get(record.offset)
     return why === undefined ? [] : [letterFor(batch, record, { reason: why.reason, detail: why.detail })]
   })
-}
-
-function letterFor(batch: RecordBatch, record: LogRecord, why: Pick<DeadLetter, 'reason' | 'detail'>): DeadLetter {
-  return { ...why, topic: batch.topic, partition: batch.partition, offset: record.offset, record }
 }
