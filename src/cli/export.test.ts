@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { mkdtempDisposable, readdir, readFile, writeFile } from 'node:fs/promises'
 import { createServer, type RequestListener } from 'node:http'
@@ -54,8 +55,25 @@ describe('runify export', () => {
     assert.deepEqual([code, stdout], [0, expected])
   })
 
+  test('writes CSV for spreadsheets: no text is a formula, and a byte order mark stands before all', async () => {
+    const server = createServer((_, response) => {
+      response.writeHead(200, { 'content-type': 'text/csv' }).end('song_name,artist\r\n=1+1,"@A1, ""x"""\r\nÅ,a=b\r\n')
+    })
+    await once(server.listen(0, '127.0.0.1'), 'listening')
+    const address = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+    const out = path('sheet.csv')
+    const options = ['--type', 'music_info', '--format', 'csv', '--safe-for-spreadsheets', '--bom', '--out', out]
+    const { code } = await runCli(['export', '--storage', address, ...options])
+    server.close()
+    assert.equal(code, 0)
+    const safe = `\ufeffsong_name,artist\r\n'=1+1,"'@A1, ""x"""\r\nÅ,a=b\r\n`
+    assert.deepEqual(await readFile(out), Buffer.from(safe))
+  })
+
   test('says what is wrong with a command line', async () => {
     const wrong: Record<string, RegExp> = {
+      '--bom': /need --format csv/,
+      '--safe-for-spreadsheets --format ndjson': /need --format csv/,
       '--from yesterday': /--from must be an RFC 3339 date-time/,
       '--user me': /--user must be a UUID/,
       '--format csv': /--format csv needs --type/,

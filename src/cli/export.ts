@@ -1,10 +1,11 @@
-import { open, rename, rm } from 'node:fs/promises'
 import { pipeline } from 'node:stream/promises'
 import { readStorageAccess } from '../config.ts'
 import { CATALOGUE, EVENT_TYPES, type EventType } from '../events/catalogue.ts'
 import { type Command, CommandError, oneOf, parseOptions, type Terminal, UsageError } from './command.ts'
+import { writeOutput } from './output-file.ts'
 import { Progress } from './progress.ts'
 import { askService, instantOption, pathAt, readAddress, readKey, readUser, reasonOf } from './service-options.ts'
+import { BYTE_ORDER_MARK, withoutFormulas } from './spreadsheet-csv.ts'
 
 const HELP = `runify export: writes what Storage holds to a file
 
@@ -16,6 +17,9 @@ usage: runify export [OPTIONS]
   --by TIME-OF       timestamp, when they began, or date_created, when Runify received them (timestamp)
   --user ID          events of this user only
   --format FORMAT    ndjson, or csv, which needs --type (ndjson)
+  --safe-for-spreadsheets
+                     of csv: an apostrophe before texts that a spreadsheet would run as a formula
+  --bom              of csv: a byte order mark before all, by which Excel knows UTF-8
   --out FILE         where to; when left out, stdout
   --storage URL      Storage (RUNIFY_STORAGE_URL, or http://127.0.0.1:8090)
   --key KEY          the API key of scope read, if Storage wants one (RUNIFY_READ_KEY)
@@ -23,14 +27,21 @@ usage: runify export [OPTIONS]
   --quiet            no progress
 
 Events are in the order of their time. FILE is there when all of it is there, and not before: until then it is FILE.part,
-which goes when something breaks off. What is stored while the export runs may be in it or not.
+which goes when something breaks off. A FILE that exists keeps its permissions, and a link, FIFO or device stays what it is.
+What is stored while the export runs may be in it or not.
 
 Exit codes: 0 all is written · 2 a wrong command line, or it could not be done
 `
 
 export const EXPORT: Command = { summary: 'write what is stored to a file', help: HELP, run: exportEvents }
 
-type Export = { storage: URL; key: string | undefined; types: readonly EventType[]; csv: boolean; search: string }
+type Export = {
+  storage: URL
+  key: string | undefined
+  types: readonly EventType[]
+  csv: { safe: boolean; bom: boolean } | undefined
+  search: string
+}
 
 const NEWLINE = 0x0a
 
@@ -43,13 +54,14 @@ async function exportEvents(args: string[], terminal: Terminal): Promise<number>
   const interrupt = () => interruption.abort()
   process.once('SIGINT', interrupt).once('SIGTERM', interrupt)
   const seen = { lines: 0 }
-  const chunks = readAll(what, interruption.signal, (lines) => {
+  const read = readAll(what, interruption.signal, (lines) => {
     seen.lines += lines
     progress.addEvents(lines)
   })
+  const chunks = forSpreadsheets(read, what.csv)
   try {
     if (out === undefined) await pipeline(chunks, terminal.stdout, { end: false })
-    else await writeWhole(out, chunks)
+    else await writeOutput(out, chunks)
   } catch (error) {
     progress.end()
     // Whoever reads stdout has enough.
@@ -61,7 +73,7 @@ async function exportEvents(args: string[], terminal: Terminal): Promise<number>
   }
   progress.end()
   // Of a CSV, the first line is no event.
-  const events = what.csv ? seen.lines - 1 : seen.lines
+  const events = what.csv === undefined ? seen.lines : seen.lines - 1
   if (out !== undefined && !quiet)
     terminal.stderr.write(`exported  ${events}\nduration  ${((now() - startMs) / 1000).toFixed(1)} s\n`)
   return 0
@@ -73,7 +85,7 @@ async function* readAll(
   onLines: (count: number) => void,
 ): AsyncGenerator<Uint8Array> {
   for (const type of types) {
-    const headers = { accept: csv ? 'text/csv' : 'application/x-ndjson' }
+    const headers = { accept: csv === undefined ? 'application/x-ndjson' : 'text/csv' }
     const response = await askService(pathAt(storage, `${CATALOGUE[type].path}${search}`), { key, headers, signal })
     try {
       for await (const chunk of response.body ?? []) {
@@ -86,20 +98,9 @@ async function* readAll(
   }
 }
 
-/** A file that is there whole or not at all, also after a crash. */
-async function writeWhole(path: string, chunks: AsyncIterable<Uint8Array>): Promise<void> {
-  const part = `${path}.part`
-  const file = await open(part, 'w')
-  try {
-    for await (const chunk of chunks) await file.writeFile(chunk)
-    await file.sync()
-    await file.close()
-    await rename(part, path)
-  } catch (error) {
-    await file.close().catch(() => {})
-    await rm(part, { force: true })
-    throw error
-  }
+async function* forSpreadsheets(chunks: AsyncIterable<Uint8Array>, csv: Export['csv']): AsyncGenerator<Uint8Array> {
+  if (csv?.bom) yield BYTE_ORDER_MARK
+  yield* csv?.safe ? withoutFormulas(chunks) : chunks
 }
 
 /** Of a CSV the ends `\r\n` are those of lines; within quotes a name may have an end, which is then counted too. */
@@ -117,6 +118,8 @@ async function readOptions(args: string[]) {
     by: { type: 'string', default: 'timestamp' },
     user: { type: 'string' },
     format: { type: 'string', default: 'ndjson' },
+    'safe-for-spreadsheets': { type: 'boolean', default: false },
+    bom: { type: 'boolean', default: false },
     out: { type: 'string' },
     storage: { type: 'string' },
     key: { type: 'string' },
@@ -124,9 +127,12 @@ async function readOptions(args: string[]) {
     quiet: { type: 'boolean', short: 'q', default: false },
   })
   if (positionals.length > 0) throw new UsageError(`${JSON.stringify(positionals[0])} is no option: the file is --out`)
-  const csv = oneOf('--format', values.format, ['ndjson', 'csv']) === 'csv'
+  const isCsv = oneOf('--format', values.format, ['ndjson', 'csv']) === 'csv'
+  const csv = { safe: values['safe-for-spreadsheets'], bom: values.bom }
+  if (!isCsv && (csv.safe || csv.bom)) throw new UsageError('--safe-for-spreadsheets and --bom need --format csv')
   const type = values.type === undefined ? undefined : oneOf('--type', values.type, EVENT_TYPES)
-  if (csv && type === undefined) throw new UsageError('--format csv needs --type, because the columns of types differ')
+  if (isCsv && type === undefined)
+    throw new UsageError('--format csv needs --type, because the columns of types differ')
   const query = {
     start_timestamp: readTime('--from', values.from),
     end_timestamp: readTime('--to', values.to),
@@ -140,7 +146,7 @@ async function readOptions(args: string[]) {
     storage: readAddress('--storage', values.storage ?? standard.url),
     key,
     types: type === undefined ? EVENT_TYPES : [type],
-    csv,
+    csv: isCsv ? csv : undefined,
     search: `?${new URLSearchParams(given)}`,
   }
   return { what, out: values.out, quiet: values.quiet }
