@@ -14,7 +14,7 @@ export type Mishap = (response: ServerResponse, request: FakeRequest, store: () 
  * A Receiver as the contract describes it, as far as NDJSON goes. It keeps what it stores in memory, once for each
  * type, user and event id, and the first requests can meet with mishaps.
  */
-export async function startFakeReceiver(mishaps: (Mishap | undefined)[] = []) {
+export async function startFakeReceiver(mishaps: (Mishap | undefined)[] = [], port = 0) {
   const requests: FakeRequest[] = []
   const stored = new Map<string, Record<string, unknown>>()
   const server = createServer((request, response) => void answer(request, response))
@@ -47,7 +47,7 @@ export async function startFakeReceiver(mishaps: (Mishap | undefined)[] = []) {
     return { accepted, errors }
   }
 
-  server.listen(0, '127.0.0.1')
+  server.listen(port, '127.0.0.1')
   await once(server, 'listening')
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,

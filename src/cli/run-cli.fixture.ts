@@ -22,4 +22,25 @@ export async function runCli(
   return { code, stdout, stderr }
 }
 
+/** The same while it runs: `said` resolves when it has written the text to stderr. */
+export function startCli(args: readonly string[], variables: Record<string, string> = {}) {
+  const env = { ...process.env, ...variables }
+  const child = spawn(process.execPath, [PROGRAM, ...args], { stdio: ['ignore', 'ignore', 'pipe'], env })
+  let stderr = ''
+  child.stderr.setEncoding('utf8').on('data', (piece: string) => {
+    stderr += piece
+  })
+  const code = new Promise<number | null>((resolve) => {
+    child.once('close', resolve)
+  })
+  const said = (text: string) =>
+    new Promise<void>((resolve, reject) => {
+      const look = () => stderr.includes(text) && resolve()
+      child.stderr.on('data', look)
+      void code.then(() => reject(new Error(`it ended without it: ${stderr}`)))
+      look()
+    })
+  return { code, said }
+}
+
 const PROGRAM = fileURLToPath(new URL('./runify.ts', import.meta.url))

@@ -9,8 +9,11 @@ export type Answer =
   | { kind: 'decided'; accepted: number; rejected: number; errors: IndexedError[] }
   /** It refused the request as a whole, and would do so again. */
   | { kind: 'refused'; detail: string }
-  /** There is nobody, or not now. `stored` is whether some of the lines may have been stored all the same. */
-  | { kind: 'away'; detail: string; stored: 'no' | 'perhaps'; retryAfterMs: number; connected: boolean }
+  /**
+   * There is nobody, or not now. `stored` is whether some of the lines may have been stored all the same; `retryable`,
+   * whether it may be there later without anybody changing anything.
+   */
+  | { kind: 'away'; detail: string; stored: 'no' | 'perhaps'; retryAfterMs: number; retryable: boolean }
 
 export type ReceiverOptions = {
   /** The Receiver's address, without the path. */
@@ -26,6 +29,11 @@ export class SendClient {
 
   constructor(options: ReceiverOptions) {
     this.#options = options
+  }
+
+  /** For people. */
+  get address(): string {
+    return this.#options.to.href.replace(/\/$/, '')
   }
 
   async post(type: EventType, { body, lines }: { body: Buffer; lines: number }): Promise<Answer> {
@@ -78,9 +86,9 @@ function readAnswer({ status, headers }: Response, { text, lines }: { text: stri
   }
   const detail = `it answered ${status}${typeof body.detail === 'string' ? ` (${body.detail})` : ''}`
   // Refused for its rate, a request has not been looked at.
-  if (status === 429) return { kind: 'away', detail, stored: 'no', retryAfterMs: retryAfter(headers), connected: true }
+  if (status === 429) return { kind: 'away', detail, stored: 'no', retryAfterMs: retryAfter(headers), retryable: true }
   if (status === 408 || status >= 500) {
-    return { kind: 'away', detail, stored: 'perhaps', retryAfterMs: retryAfter(headers), connected: true }
+    return { kind: 'away', detail, stored: 'perhaps', retryAfterMs: retryAfter(headers), retryable: true }
   }
   return { kind: 'refused', detail: status === 401 || status === 403 ? `${detail}: see --key` : detail }
 }
@@ -94,7 +102,7 @@ function readFailure(error: Error): Answer {
     detail: timedOut ? `no answer within ${ANSWER_MS_MAX / 1000} s` : code || (cause?.message ?? error.message),
     stored: NOT_CONNECTED.has(code) ? 'no' : 'perhaps',
     retryAfterMs: 0,
-    connected: timedOut || CONNECTION_LOST.has(code),
+    retryable: timedOut || CONNECTION_LOST.has(code) || NOT_CONNECTED.has(code),
   }
 }
 

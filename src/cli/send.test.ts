@@ -10,7 +10,7 @@ import { gzipSync } from 'node:zlib'
 import { CATALOGUE } from '../events/catalogue.ts'
 import { type Mishap, STORED_WITHOUT_ANSWER, send, startFakeReceiver, UNAVAILABLE } from './fake-receiver.fixture.ts'
 import { generateEvents } from './generator.ts'
-import { runCli } from './run-cli.fixture.ts'
+import { runCli, startCli } from './run-cli.fixture.ts'
 
 const FOLDER = await mkdtempDisposable(join(tmpdir(), 'runify-send-'))
 after(() => FOLDER.remove())
@@ -140,7 +140,7 @@ describe('runify send', () => {
     assert.equal(code, 2)
     assert.match(
       stderr,
-      /^runify send: the Receiver refuses the events: it answered 403 \(the key only reads\): see --key; no line/,
+      /^runify send: the Receiver at http:\/\/127\.0\.0\.1:\d+ refuses the events: it answered 403 \(the key only reads\): see --key; no line/,
     )
     assert.deepEqual(
       receiver.requests.map(({ authorization }) => authorization),
@@ -148,15 +148,27 @@ describe('runify send', () => {
     )
   })
 
-  test('ends with 2 and one line when nobody is there', async () => {
+  test('ends with 2 and one line, which names the address, when nobody is there', async () => {
     const receiver = await startFakeReceiver()
     await receiver[Symbol.asyncDispose]()
-    const { code, stdout, stderr } = await runCli(['send', await file('runs.ndjson', runs(2)), '--to', receiver.url])
+    const args = ['send', await file('runs.ndjson', runs(2)), '--to', receiver.url, '--retry-seconds', '0']
+    const { code, stdout, stderr } = await runCli(args)
     assert.deepEqual({ code, ...summary(stdout) }, { code: 2, accepted: 0, rejected: 0 })
-    assert.match(
-      stderr,
-      /^runify send: the Receiver cannot be reached or is away: ECONNREFUSED; no line was acknowledged; .*\n$/,
-    )
+    const what = `runify send: the Receiver at ${receiver.url} cannot be reached or is away: ECONNREFUSED; no line was`
+    assert.ok(stderr.startsWith(what), stderr)
+    assert.equal(stderr.indexOf('\n'), stderr.length - 1)
+  })
+
+  test('waits for a Receiver that is not there yet, as long as --retry-seconds says', async () => {
+    const gone = await startFakeReceiver()
+    await gone[Symbol.asyncDispose]()
+    const { port } = new URL(gone.url)
+    const path = await file('runs.ndjson', runs(2))
+    const sending = startCli(['send', path, '--retry-seconds', '60'], { RUNIFY_RECEIVER_URL: gone.url })
+    const note = `the Receiver at ${gone.url} is away: ECONNREFUSED; trying again in 0.5 s\n`
+    await sending.said(note)
+    await using receiver = await startFakeReceiver([], Number(port))
+    assert.deepEqual({ code: await sending.code, stored: receiver.stored.size }, { code: 0, stored: 2 })
   })
 
   test('sends nothing when one of the files is not there', async () => {
@@ -222,7 +234,8 @@ describe('a Receiver that is away', () => {
     const args = ['send', path, '--to', receiver.url, '--chunk', '3', '--concurrency', '1']
     const { code, stdout, stderr } = await runCli(args)
     assert.deepEqual({ code, ...summary(stdout) }, { code: 0, accepted: 6, rejected: 0 })
-    assert.equal(stderr, 'the Receiver is away: it answered 503 (the log is away); trying again in 0.5 s\n')
+    const note = `the Receiver at ${receiver.url} is away: it answered 503 (the log is away); trying again in 0.5 s\n`
+    assert.equal(stderr, note)
     const [, refused, again] = receiver.requests
     assert.equal(receiver.requests.length, 3)
     assert.deepEqual(again, refused)

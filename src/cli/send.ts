@@ -1,4 +1,5 @@
 import { styleText } from 'node:util'
+import { readServiceAccess } from '../config.ts'
 import { EVENT_TYPES } from '../events/catalogue.ts'
 import { type Command, CommandError, oneOf, parseOptions, type Terminal, UsageError, wholeNumber } from './command.ts'
 import { findInput } from './line-reader.ts'
@@ -14,7 +15,7 @@ usage: runify send [OPTIONS] FILE...
 FILE is NDJSON, one event a line, or that as gzip where its name ends in .gz; - is stdin. Runs and plays may be mixed.
 
   --type TYPE          running_stats or music_info; when left out, each line's fields tell, then the file's name
-  --to URL             the Receiver (http://127.0.0.1:8080)
+  --to URL             the Receiver (RUNIFY_RECEIVER_URL, or http://127.0.0.1:8080)
   --key KEY            the API key, if the Receiver wants one
   --key-file FILE      where the key is read from, so that it is not in the list of processes
   --chunk N            lines a request, 1 to 10000 (1000)
@@ -63,7 +64,7 @@ async function send(args: string[], terminal: Terminal): Promise<number> {
 async function readOptions(args: string[]) {
   const { values, positionals } = parseOptions(args, {
     type: { type: 'string' },
-    to: { type: 'string', default: 'http://127.0.0.1:8080' },
+    to: { type: 'string' },
     key: { type: 'string' },
     'key-file': { type: 'string' },
     chunk: { type: 'string', default: '1000' },
@@ -84,7 +85,7 @@ async function readOptions(args: string[]) {
   const key = await readKey({ key: values.key, keyFile: values['key-file'] })
   return {
     options,
-    receiver: { to: readAddress('--to', values.to), key, keepAlive: eventIds },
+    receiver: { to: readAddress('--to', values.to ?? readServiceAccess('receiver').url), key, keepAlive: eventIds },
     paths: positionals,
     quiet: values.quiet,
   }

@@ -80,7 +80,6 @@ class Sender {
   readonly #underWay = new Set<Promise<void>>()
   readonly #rejections = new Rejections()
   #accepted = 0
-  #reached = false
   #failure: { detail: string; chunk?: Chunk } | undefined
 
   constructor(inputs: readonly Input[], options: SenderOptions, deps: SenderDeps) {
@@ -155,7 +154,10 @@ class Sender {
     if (answer.kind !== 'decided') {
       const perhaps = answer.kind === 'away' && answer.stored === 'perhaps'
       const what = answer.kind === 'away' ? 'cannot be reached or is away' : 'refuses the events'
-      this.#fail({ detail: `the Receiver ${what}: ${answer.detail}`, ...(perhaps && { chunk }) })
+      this.#fail({
+        detail: `the Receiver at ${this.#deps.client.address} ${what}: ${answer.detail}`,
+        ...(perhaps && { chunk }),
+      })
       return
     }
     this.#open.delete(chunk)
@@ -171,17 +173,12 @@ class Sender {
     let deadline: number | undefined
     for (let delayMs = RETRY_DELAY_MS; ; delayMs = Math.min(2 * delayMs, RETRY_DELAY_MS_MAX)) {
       const answer = await client.post(chunk.type, request)
-      if (answer.kind !== 'away') {
-        this.#reached = true
-        return answer
-      }
-      this.#reached ||= answer.connected
-      // A Receiver that was never there is a wrong address rather than a restart.
-      if (!this.#reached || (answer.stored === 'perhaps' && !chunk.repeatable)) return answer
+      if (answer.kind !== 'away' || !answer.retryable) return answer
+      if (answer.stored === 'perhaps' && !chunk.repeatable) return answer
       deadline ??= now() + this.#options.retryMs
       const waitMs = Math.max(delayMs, answer.retryAfterMs)
       if (now() + waitMs > deadline || this.#stop.signal.aborted) return answer
-      progress.note(`the Receiver is away: ${answer.detail}; trying again in ${waitMs / 1000} s`)
+      progress.note(`the Receiver at ${client.address} is away: ${answer.detail}; trying again in ${waitMs / 1000} s`)
       await sleep(waitMs, undefined, { signal: this.#stop.signal }).catch(() => undefined)
       if (this.#stop.signal.aborted) return answer
     }
