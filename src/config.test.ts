@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { PORT_VARIABLES, readConfig, readServiceAccess, readServices, SERVICES } from './config.ts'
 import { StartError } from './errors.ts'
 
+const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const SHA = 'a'.repeat(64)
 
 function topicsOf({ log }: ReturnType<typeof readConfig>) {
@@ -238,6 +239,24 @@ describe('Anonymous access', () => {
   test('is allowed elsewhere to those who ask for it, and not needed with keys', () => {
     assert.equal(readConfig({ RUNIFY_HOST: '0.0.0.0', RUNIFY_ALLOW_ANONYMOUS: 'true' }).host, '0.0.0.0')
     assert.equal(readConfig({ RUNIFY_HOST: '0.0.0.0', RUNIFY_API_KEYS: `watch:write:${SHA}` }).host, '0.0.0.0')
+  })
+})
+
+describe('A secret of the examples', () => {
+  test('is refused by name', () => {
+    const [, example] = /^MYSQL_ROOT_PASSWORD=(.+)$/m.exec(readFileSync(`${ROOT}.env.example`, 'utf8')) ?? []
+    for (const secret of [example as string, 'password']) {
+      const why = `is '${secret}', which everybody can guess: choose another, as openssl rand -hex 24 makes it`
+      assert.equal(refusal({ RUNIFY_CANARY_KEY: secret }), `RUNIFY_CANARY_KEY ${why}`)
+      const reachable = { RUNIFY_ALLOW_ANONYMOUS: 'true', RUNIFY_PUBLISHED_ADDRESS: '0.0.0.0' }
+      const store = `mysql://runify:${secret}@mysql:3306/runify`
+      assert.equal(refusal({ ...reachable, RUNIFY_STORE: store }), `the password of RUNIFY_STORE ${why}`)
+    }
+  })
+
+  test('may be that of a database that nobody else can reach', () => {
+    const store = readConfig({ RUNIFY_STORE: 'mysql://runify:change-me@mysql:3306/runify' }).store
+    assert.ok(store.kind === 'mysql' && store.password === 'change-me')
   })
 })
 

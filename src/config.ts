@@ -140,6 +140,7 @@ export function readConfig(environment: Record<string, string | undefined> = pro
     readNumber(name, read(name), { standard, min, max })
   const serviceUrls = readServiceUrls(read)
   const store = readStore(read('RUNIFY_STORE') ?? 'embedded', dataDir)
+  if (store.kind === 'mysql' && !isLoopback(reached)) ownSecret('the password of RUNIFY_STORE', store.password)
   return {
     host,
     ports: Object.fromEntries(
@@ -163,7 +164,7 @@ export function readConfig(environment: Record<string, string | undefined> = pro
     webhookTiming: readWebhookTiming(number),
     canaryPeriodMs: number('RUNIFY_CANARY_PERIOD_MS', 60_000, 0, 3_600_000),
     canaryTimeoutMs: number('RUNIFY_CANARY_TIMEOUT_MS', 30_000, 100, 600_000),
-    canaryKey: read('RUNIFY_CANARY_KEY'),
+    canaryKey: ownSecret('RUNIFY_CANARY_KEY', read('RUNIFY_CANARY_KEY')),
     apiKeys,
     bodyBytesMax: number('RUNIFY_BODY_BYTES_MAX', 4 * MIB, 1024, 64 * MIB),
     lineBytesMax: number('RUNIFY_LINE_BYTES_MAX', 64 * 1024, 1024, MIB),
@@ -208,6 +209,16 @@ const MIB = 1024 * 1024
 /** A transaction costs a server more than SQLite, and a larger batch costs the one process memory. */
 const STANDARD_BATCH: Record<StoreChoice['kind'], number> = { embedded: 1000, mysql: 5000 }
 const API_KEY = /^([A-Za-z0-9._-]{1,64}):(read|write):([0-9a-fA-F]{64})$/
+
+/** What the examples have in the place of a secret is known to everybody who can read them. */
+const EXAMPLE_SECRETS: readonly (string | undefined)[] = ['change-me', 'password']
+
+function ownSecret(name: string, text: string | undefined): string | undefined {
+  if (!EXAMPLE_SECRETS.includes(text)) return text
+  throw new StartError(
+    `${name} is '${text}', which everybody can guess: choose another, as openssl rand -hex 24 makes it`,
+  )
+}
 
 function readNumber(
   name: string,
