@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { readConfig, readServices } from './config.ts'
 import { StartError } from './errors.ts'
 import { runWorkers, sayStarted, wantsWorkers } from './receiver-workers.ts'
-import { startSystem } from './system.ts'
+import { type Addresses, startSystem } from './system.ts'
 
 /** `node src/main.ts [service…]`: starts the services, waits for SIGTERM or Ctrl-C, and closes what it opened. */
 async function main(): Promise<void> {
@@ -19,7 +19,15 @@ async function main(): Promise<void> {
   }
   await using system = await startSystem(config, services)
   sayStarted()
+  if (process.stdout.isTTY) console.log(describeReady(system.addresses))
   if (!signalled.signal.aborted) await Promise.race([once(signalled.signal, 'abort'), system.died])
+}
+
+/** Where to look, for a person. */
+function describeReady({ dashboard, ...others }: Addresses): string {
+  const found = dashboard === undefined ? Object.values(others) : [dashboard]
+  const addresses = found.map((address) => address.replace(/\/\/(127\.0\.0\.1|0\.0\.0\.0|\[::1?\])/, '//localhost'))
+  return `\nRunify is ready: ${addresses.join(' ')} (Ctrl-C stops it)\n`
 }
 
 try {

@@ -1,5 +1,6 @@
 import cluster from 'node:cluster'
-import { type Logger, pino } from 'pino'
+import { isatty } from 'node:tty'
+import { type DestinationStream, type Logger, pino } from 'pino'
 import { AggregatorRegistry, Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import type { Config } from './config.ts'
 import type { EventType } from './events/catalogue.ts'
@@ -16,7 +17,25 @@ export function createTelemetry(service: string, logLevel: Config['logLevel']) {
   const registry = new Registry()
   registry.setDefaultLabels({ service })
   collectDefaultMetrics({ register: registry })
-  return describeEvents(pino({ level: logLevel, base: { service } }), registry)
+  return describeEvents(pino({ level: logLevel, base: { service } }, destination), registry)
+}
+
+const STDOUT = 1
+/** Whoever looks at a terminal reads words; what a program reads, or a container's log keeps, is JSON. */
+const destination: DestinationStream = isatty(STDOUT) ? await openTerminal() : pino.destination(STDOUT)
+
+/** Loaded where it is needed: elsewhere nobody pays for it. */
+async function openTerminal(): Promise<DestinationStream> {
+  const { default: pretty } = await import('pino-pretty')
+  return pretty({
+    destination: STDOUT,
+    // A line is there before the process can end.
+    sync: true,
+    translateTime: 'SYS:HH:MM:ss',
+    ignore: 'service',
+    messageFormat: '{service}: {msg}',
+    singleLine: true,
+  })
 }
 
 /** Between two lines that say that the log did not take an append. */
