@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import type { Readable } from 'node:stream'
-import { createGunzip, createZstdDecompress } from 'node:zlib'
+import { constants, createGunzip, createZstdDecompress, type Gunzip, type ZstdDecompress } from 'node:zlib'
 import { HttpProblem } from './problem.ts'
 
 /** How long one body that is held in memory may take to arrive; a stream only has to keep moving. */
@@ -8,8 +8,15 @@ const BODY_DEADLINE_MS = 10_000
 const DISCARD_BYTES_MAX = 32 * 1024 * 1024
 /** What to do about a body that is too large, where nobody says otherwise. */
 const ADVICE = 'send more events than that as application/x-ndjson'
-/** How long what a client still sends is thrown away, so that it can read the answer before the connection closes. */
-export const DISCARD_MS_MAX = 2000
+/** How long an answer waits for what a client still sends to be thrown away. */
+const DISCARD_MS_MAX = 2000
+/** A stream may unpack to so much in any case, and beyond that to so many times what was sent. Events come to 10 or 40. */
+const EXPANDED_BYTES_MIN = 8 * 1024 * 1024
+const EXPANSION_MAX = 200
+/** What a decoder keeps of what it has unpacked; no encoder may ask for more (RFC 9659). */
+const ZSTD_WINDOW_LOG_MAX = 23
+/** Each may hold such a window for as long as its client likes. */
+const ZSTD_STREAMS_MAX = 8
 
 /** One timer for all bodies under way: one for each would cost more than reading most of them. */
 class Deadlines {
@@ -101,22 +108,46 @@ export async function readBody(
   } finally {
     body.off('data', take).off('end', resolve).off('error', fail)
     budget.give(bytes)
+    if (body !== request) body.destroy()
   }
   return chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks, bytes)
 }
 
+let zstdStreams = 0
+
 /** The chunks of a body that may be of any length, decompressed, as they come. */
 export async function* streamBody(request: IncomingMessage): AsyncGenerator<Buffer> {
+  const body = decodedBody(request)
+  const isZstd = encodingOf(request) === 'zstd'
+  if (isZstd && zstdStreams >= ZSTD_STREAMS_MAX) {
+    body.destroy()
+    throw new HttpProblem('overloaded', `${ZSTD_STREAMS_MAX} streams in zstd are under way`)
+  }
+  if (isZstd) zstdStreams++
   try {
-    yield* decodedBody(request).iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>
+    let bytes = 0
+    for await (const chunk of body.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
+      bytes += chunk.byteLength
+      if (body !== request) checkExpansion(bytes, (body as Gunzip | ZstdDecompress).bytesWritten)
+      yield chunk
+    }
   } catch (error) {
     throw toBodyProblem(error)
+  } finally {
+    if (isZstd) zstdStreams--
+    if (body !== request) body.destroy()
   }
 }
 
 /** Whether a request has a body (RFC 9112, 6.3): that of a GET, too, lies between it and the next request. */
 export function hasBody({ headers }: IncomingMessage): boolean {
   return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
+}
+
+function checkExpansion(bytes: number, sent: number): void {
+  if (bytes <= EXPANDED_BYTES_MIN + EXPANSION_MAX * sent) return
+  const detail = `what was sent unpacks to over ${EXPANSION_MAX} times its size; send it with less of the same in it, or as it is`
+  throw new HttpProblem('body_too_large', detail)
 }
 
 /** Throws away what is left of a body, within bounds; tells whether all of it is gone. */
@@ -140,8 +171,14 @@ export async function discardBody(request: IncomingMessage): Promise<boolean> {
   return all
 }
 
+const ZSTD = { rejectGarbageAfterEnd: true, params: { [constants.ZSTD_d_windowLogMax]: ZSTD_WINDOW_LOG_MAX } }
+
+function encodingOf(request: IncomingMessage): string {
+  return request.headers['content-encoding']?.trim().toLowerCase() ?? 'identity'
+}
+
 function decodedBody(request: IncomingMessage): Readable {
-  const encoding = request.headers['content-encoding']?.trim().toLowerCase() ?? 'identity'
+  const encoding = encodingOf(request)
   if (encoding === 'identity') return request
   if (encoding !== 'gzip' && encoding !== 'x-gzip' && encoding !== 'zstd') {
     throw new HttpProblem('unsupported_encoding', 'bodies may be sent as they are, or as gzip or zstd', {
@@ -149,7 +186,7 @@ function decodedBody(request: IncomingMessage): Readable {
     })
   }
   // Without the option, what follows a zstd frame and is none would be dropped without a word; gzip always refuses it.
-  const decoder = encoding === 'zstd' ? createZstdDecompress({ rejectGarbageAfterEnd: true }) : createGunzip()
+  const decoder = encoding === 'zstd' ? createZstdDecompress(ZSTD) : createGunzip()
   // `pipeline` would destroy the request when decoding fails, and with it the connection that the answer needs.
   request.once('close', () => {
     if (!request.readableEnded) decoder.destroy(cutOff())

@@ -17,8 +17,9 @@ import { isFailure } from '../errors.ts'
 import type { Telemetry } from '../telemetry.ts'
 import { Acceptors, findPort, listenError, SHARED } from './acceptors.ts'
 import { checkKey } from './api-keys.ts'
-import { DISCARD_MS_MAX, discardBody } from './body.ts'
+import { discardBody } from './body.ts'
 import { BODY_PROBLEMS, type OrderRoute, readOrder } from './json-body.ts'
+import { linger, lingerWhenAnswered } from './lingering-close.ts'
 import { type Parameter, type Parameters, type ParameterValues, parameterSchema, readParameters } from './parameter.ts'
 import { type PostRoute, writeAnswer } from './post-path.ts'
 import { HttpProblem, PROBLEM_OF_FAILURE, type ProblemCode } from './problem.ts'
@@ -465,11 +466,14 @@ export class HttpServer implements AsyncDisposable {
 
   /**
    * Throws away what is left of the body first: a client that is still sending would have its connection reset before
-   * it reads the answer, and what is left would be taken for the next request.
+   * it reads the answer, and what is left would be taken for the next request. What is more than can be waited for comes
+   * after the answer.
    */
   async #problemHeaders(problem: HttpProblem, request: IncomingMessage): Promise<Record<string, string>> {
     const headers = { 'content-type': PROBLEM_TYPE, ...problem.headers }
-    return (await discardBody(request)) && !this.#closing ? headers : { ...headers, connection: 'close' }
+    const isWhole = await discardBody(request)
+    if (!isWhole) lingerWhenAnswered(request.socket)
+    return isWhole && !this.#closing ? headers : { ...headers, connection: 'close' }
   }
 }
 
@@ -551,11 +555,11 @@ function isSmall(request: IncomingMessage): boolean {
 }
 
 function refuseConnection(socket: Socket): void {
-  const deadline = setTimeout(() => socket.destroy(), DISCARD_MS_MAX)
-  socket.on('error', () => {}).once('close', () => clearTimeout(deadline))
+  socket.on('error', () => {})
   const head = BUSY.headers.map((part, at) => (at % 2 === 0 ? `${part}: ` : `${part}\r\n`))
   // What it sends is read: it would be reset otherwise, and not see the answer.
   socket.resume().end(`HTTP/1.1 503 ${STATUS_CODES[503]}\r\n${head.join('')}connection: close\r\n\r\n${BUSY.body}`)
+  linger(socket)
 }
 
 /** What is not HTTP never reaches a route: answered on the bare connection, in the same form as every other error. */
@@ -574,7 +578,6 @@ function answerBrokenRequest(this: FastifyInstance, error: Error & { code?: stri
         : new HttpProblem('invalid_request', 'the request is not valid HTTP/1.1')
   const body = JSON.stringify(problem.body())
   const head = `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}\r\nconnection: close\r\ncontent-type: ${PROBLEM_TYPE}`
-  const deadline = setTimeout(() => socket.destroy(), DISCARD_MS_MAX)
-  socket.once('close', () => clearTimeout(deadline))
   socket.end(`${head}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`)
+  linger(socket)
 }

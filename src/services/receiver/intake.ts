@@ -105,10 +105,14 @@ export class Intake {
     try {
       for await (const chunk of chunks) {
         for (const line of splitter.push(chunk)) takeLine(line)
+        if (splitter.isEndless) break
         await parts.belowLimit()
       }
+      const { isEndless } = splitter
       for (const line of splitter.end()) takeLine(line)
       await parts.finish()
+      // Where it is the only line, all of them have been judged.
+      if (isEndless && index > 1) throw endlessLine(index - 1)
       return tally
     } catch (error) {
       await parts.settle()
@@ -190,6 +194,10 @@ class PartQueue {
 
 function notJson(detail: string): HttpProblem {
   return new HttpProblem('invalid_json', `the body ${detail}`, { errors: [{ pointer: '', detail }] })
+}
+
+function endlessLine(index: number): HttpProblem {
+  return new HttpProblem('body_too_large', `line ${index} does not come to an end; nothing behind it was read`)
 }
 
 function invalidEvent(errors: FieldError[]): HttpProblem {

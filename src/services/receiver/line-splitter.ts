@@ -2,6 +2,8 @@
 export const TOO_LONG = Symbol('a line that is too long')
 
 const NEWLINE = 0x0a
+/** A line of which so much was skipped will hardly come to an end. */
+const SKIPPED_BYTES_MAX = 4 * 1024 * 1024
 
 /**
  * Cuts a stream of bytes into lines, without their newlines. Holds at most one line and one chunk: what is over
@@ -12,9 +14,15 @@ export class LineSplitter {
   #held: Buffer[] = []
   #heldBytes = 0
   #skipping = false
+  #skippedBytes = 0
 
   constructor(lineBytesMax: number) {
     this.#lineBytesMax = lineBytesMax
+  }
+
+  /** Whether so much came without a newline that reading on is not worth it. */
+  get isEndless(): boolean {
+    return this.#skippedBytes > SKIPPED_BYTES_MAX
   }
 
   *push(chunk: Buffer): Generator<Buffer | typeof TOO_LONG> {
@@ -39,10 +47,12 @@ export class LineSplitter {
     this.#held = []
     this.#heldBytes = 0
     this.#skipping = false
+    this.#skippedBytes = 0
     return line
   }
 
   #hold(rest: Buffer): void {
+    if (this.#skipping) this.#skippedBytes += rest.byteLength
     if (rest.byteLength === 0 || this.#skipping) return
     this.#held.push(rest)
     this.#heldBytes += rest.byteLength
