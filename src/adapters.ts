@@ -3,8 +3,12 @@ import type { EventLog } from './log/event-log.ts'
 import type { AnomalyStore } from './services/anomaly-detector/anomaly-store.ts'
 import type { StatisticsStore } from './services/processing/statistics-store.ts'
 import type { EventReader, EventStore } from './store/event-store.ts'
+import type { Opening } from './store/mysql-migrations.ts'
 
-/** The adapters that the configuration chooses, loaded where they are chosen: nobody pays for the drivers of others. */
+/**
+ * The adapters that the configuration chooses, loaded where they are chosen: nobody pays for the drivers of others. A log
+ * in Kafka is opened before its brokers are there; for what is in MySQL, `opening` says so.
+ */
 
 export async function openLog({ log, pendingBytesMax, logRetentionDays }: Config): Promise<EventLog> {
   const limits = { pendingBytesMax }
@@ -31,20 +35,20 @@ function daysMs(days: number): number | undefined {
   return days === 0 ? undefined : days * 86_400_000
 }
 
-export async function openStore(choice: StoreChoice): Promise<EventStore> {
-  if (choice.kind === 'mysql') return (await import('./store/mysql-store.ts')).openMysqlStore(choice)
+export async function openStore(choice: StoreChoice, opening?: Opening): Promise<EventStore> {
+  if (choice.kind === 'mysql') return (await import('./store/mysql-store.ts')).openMysqlStore(choice, opening)
   return (await import('./store/sqlite-store.ts')).openSqliteStore(choice)
 }
 
-export async function openStatistics(choice: StoreChoice): Promise<StatisticsStore> {
+export async function openStatistics(choice: StoreChoice, opening?: Opening): Promise<StatisticsStore> {
   if (choice.kind === 'mysql')
-    return (await import('./services/processing/mysql-statistics.ts')).openMysqlStatistics(choice)
+    return (await import('./services/processing/mysql-statistics.ts')).openMysqlStatistics(choice, opening)
   return (await import('./services/processing/sqlite-statistics.ts')).openSqliteStatistics(choice)
 }
 
-export async function openAnomalies(choice: StoreChoice): Promise<AnomalyStore> {
+export async function openAnomalies(choice: StoreChoice, opening?: Opening): Promise<AnomalyStore> {
   if (choice.kind === 'mysql')
-    return (await import('./services/anomaly-detector/mysql-anomalies.ts')).openMysqlAnomalies(choice)
+    return (await import('./services/anomaly-detector/mysql-anomalies.ts')).openMysqlAnomalies(choice, opening)
   return (await import('./services/anomaly-detector/sqlite-anomalies.ts')).openSqliteAnomalies(choice)
 }
 

@@ -113,7 +113,10 @@ export type Starting = {
   started: Promise<void>
 }
 
-/** Opens what the services need, once, and starts them, all in this thread. */
+/**
+ * Opens what the services need, once, and starts them, all in this thread. Servers need not be there yet, whatever the
+ * order in which things are started: the services say that they are not ready, and for what they wait.
+ */
 export async function startServices(
   config: Config,
   services: readonly ServiceName[],
@@ -126,12 +129,12 @@ export async function startServices(
   }
   let store: Promise<EventStore> | undefined
   const openStoreOnce = () => {
-    store ??= openStore(config.store).then((it) => opened.use(it))
+    store ??= openStore(config.store, { atOnce: true }).then((it) => opened.use(it))
     return store
   }
   let statistics: Promise<StatisticsStore> | undefined
   const openStatisticsOnce = () => {
-    statistics ??= openStatistics(config.store).then((it) => opened.use(it))
+    statistics ??= openStatistics(config.store, { atOnce: true }).then((it) => opened.use(it))
     return statistics
   }
   const addressOf = (service: ServiceName) => findService(service, { addresses, config })
@@ -184,7 +187,7 @@ export async function startServices(
     'anomaly-detector': async () => {
       const { createAnomalyDetector } = await import('./services/anomaly-detector/anomaly-detector.ts')
       const log = await openLogOnce()
-      const anomalies = opened.use(await openAnomalies(config.store))
+      const anomalies = opened.use(await openAnomalies(config.store, { atOnce: true }))
       return createAnomalyDetector({ log, anomalies, config, telemetry: telemetryOf('anomaly-detector') })
     },
     'health-check': async () => {

@@ -40,6 +40,8 @@ async function openTerminal(): Promise<DestinationStream> {
 
 /** Between two lines that say that the log did not take an append. */
 const REFUSAL_LINES_MS = 1000
+/** Between two lines that say that a piece of work failed for the same reason; the metric has all of them. */
+const FAILURE_LINES_MS = 10_000
 
 /** Between one of several workers and the process that started them. */
 export type MetricsMessage = { type: 'runify:metrics'; id: number; text?: string; error?: string }
@@ -90,6 +92,7 @@ function describeEvents(log: Logger, registry: Registry) {
     registers,
   })
   let nextRefusalLineMs = 0
+  const failureLines = new Map<string, { message: string; at: number }>()
   const refused = new Counter({
     name: 'runify_appends_refused_total',
     help: 'Appends that the log did not take',
@@ -372,6 +375,11 @@ function describeEvents(log: Logger, registry: Registry) {
     },
     workFailed: (work: string, error: unknown) => {
       failures.inc({ work, code: (error as { code?: string }).code ?? 'unknown' })
+      const { message } = error as Error
+      const last = failureLines.get(work)
+      if (last?.message === message && performance.now() < last.at + FAILURE_LINES_MS) return
+      // What is away for an hour is tried again every second of it.
+      failureLines.set(work, { message, at: performance.now() })
       log.error({ err: error, work }, 'background work failed and is tried again')
     },
   }

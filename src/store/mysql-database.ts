@@ -35,6 +35,9 @@ const CLOSE_MS_MAX = 5000
 const TRIES_MAX = 6
 const TRYING_MS_MAX = 15_000
 const PAUSE_MS_MAX = 50
+/** How long a caller waits for the preparation, and how soon after one that failed the next begins. */
+const PREPARED_MS_MAX = 1000
+const PREPARE_AGAIN_MS = 1000
 
 /** Runs a query whose rows are handed over as arrays, as they come: that costs less than a list of objects. */
 export type EachArray = <R extends readonly unknown[]>(query: CompiledQuery, take: (row: R) => void) => Promise<void>
@@ -44,7 +47,8 @@ export type Ending<T> = { keep: boolean; result: T }
 
 /**
  * A MySQL database, by a pool of connections. It comes back by itself when the server does: connections that broke are
- * closed and new ones opened. Whatever goes wrong is told as a retryable `Failure` with the given code.
+ * closed and new ones opened. Whatever goes wrong is told as a retryable `Failure` with the given code; so is that the
+ * server is not there yet, whose name may not be known yet either.
  */
 export class MysqlDatabase<DB> implements AsyncDisposable {
   readonly #pool: Pool
@@ -52,10 +56,19 @@ export class MysqlDatabase<DB> implements AsyncDisposable {
   readonly #code: FailureCode
   readonly #session: SessionOptions
   readonly #open = new Set<PoolConnection>()
+  readonly #prepare: MysqlPurpose['prepare']
+  /** Where the server is, for messages. */
+  readonly #place: string
+  readonly #stop = new AbortController()
+  #preparing: Promise<void> | undefined
+  #isPrepared: boolean
   #closing: Promise<void> | undefined
 
-  constructor(options: MysqlOptions, { code, statementMs = STATEMENT_MS_MAX, rename }: MysqlPurpose) {
+  constructor(options: MysqlOptions, { code, statementMs = STATEMENT_MS_MAX, rename, prepare }: MysqlPurpose) {
     this.#code = code
+    this.#prepare = prepare
+    this.#isPrepared = prepare === undefined
+    this.#place = `${options.host.includes(':') ? `[${options.host}]` : options.host}:${options.port}`
     this.#session = { statementMs, rename }
     this.#pool = openPool(options)
     const pool: MysqlPool = {
@@ -66,6 +79,11 @@ export class MysqlDatabase<DB> implements AsyncDisposable {
       end: (done) => done(undefined),
     }
     this.#kysely = new Kysely<DB>({ dialect: new MysqlDialect({ pool }) })
+  }
+
+  /** Resolves when it is prepared, however long that takes; throws what kept it from that. */
+  async prepared(): Promise<void> {
+    if (!this.#isPrepared) await this.#prepareOnce()
   }
 
   /** Runs queries that change nothing, again when the connection was lost. */
@@ -180,7 +198,44 @@ export class MysqlDatabase<DB> implements AsyncDisposable {
     })
   }
 
+  /** One preparation at a time, whoever waits for it. One that failed is what all are told for a while. */
+  #prepareOnce(): Promise<void> {
+    this.#preparing ??= this.#runPrepare().finally(() => {
+      setTimeout(() => (this.#preparing = undefined), PREPARE_AGAIN_MS).unref()
+    })
+    return this.#preparing
+  }
+
+  async #runPrepare(): Promise<void> {
+    try {
+      await this.#prepare?.(this.#stop.signal)
+      this.#isPrepared = true
+    } catch (error) {
+      const { message, cause } = error as Error
+      throw this.#waiting(cause === undefined ? message : mysqlErrorName(cause), error)
+    }
+  }
+
+  /** Lets nobody wait for long: what makes the preparation long may be a full table, or a server that is silent. */
+  async #waitPrepared(): Promise<void> {
+    const done = new AbortController()
+    const tooLong = sleep(PREPARED_MS_MAX, undefined, { signal: done.signal }).then(() => {
+      throw this.#waiting('the tables are not ready yet')
+    })
+    try {
+      await Promise.race([this.#prepareOnce(), tooLong])
+    } finally {
+      done.abort()
+      tooLong.catch(() => {})
+    }
+  }
+
+  #waiting(reason: string, cause?: unknown): Failure {
+    return new Failure(this.#code, `waiting for MySQL at ${this.#place}: ${reason}`, { retryable: true, cause })
+  }
+
   async #guard<T>(work: () => Promise<T>): Promise<T> {
+    if (!this.#isPrepared) await this.#waitPrepared()
     try {
       return await work()
     } catch (error) {
@@ -191,6 +246,8 @@ export class MysqlDatabase<DB> implements AsyncDisposable {
   }
 
   async #close(): Promise<void> {
+    this.#stop.abort()
+    await this.#preparing?.catch(() => {})
     await this.#kysely.destroy()
     const stop = new AbortController()
     const ended = new Promise<void>((resolve) => this.#pool.end(() => resolve())).finally(() => stop.abort())
@@ -212,7 +269,10 @@ export async function createMysqlDatabase({ database, ...server }: MysqlOptions)
 }
 
 /** For which failure it stands, and how long one statement may take. */
-export type MysqlPurpose = { code: FailureCode } & Partial<SessionOptions>
+export type MysqlPurpose = { code: FailureCode } & Partial<SessionOptions> & {
+    /** Comes before all else, again until it succeeds; ends soon when the signal aborts. */
+    prepare?: (signal: AbortSignal) => Promise<void>
+  }
 
 /** No session could be had: to try again at once would not help. */
 class NoConnection extends Error {

@@ -44,5 +44,6 @@ export function mysqlErrorKind(error: unknown): MysqlErrorKind {
 /** The driver's name of an error, which holds no data and no secret, unlike its message. */
 export function mysqlErrorName(error: unknown): string {
   const { code, errno, message } = error as DriverError
-  return code ?? (errno === undefined ? message : `error ${errno}`)
+  const name = code ?? (errno === undefined ? message : `error ${errno}`)
+  return mysqlErrorKind(error) === 'read_only' ? `it takes no writes (${name})` : name
 }

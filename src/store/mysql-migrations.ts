@@ -3,21 +3,53 @@ import { type Migration, Migrator } from 'kysely/migration'
 import type { FailureCode } from '../errors.ts'
 import { type Ending, MysqlDatabase, type MysqlOptions } from './mysql-database.ts'
 import type { MysqlSession } from './mysql-session.ts'
+import { checkServer } from './mysql-settings.ts'
 
 /** What a migration of a full table may take, and so what another instance waits for it. */
 const MIGRATION_MS_MAX = 600_000
 
 export type MysqlSchema = { code: FailureCode; migrations: Record<string, Migration>; table: string }
 
+export type Opening = {
+  /**
+   * Whether it is opened before the server is there, or has brought it to its newest form: until then all that is asked
+   * of it fails as when the server is away.
+   */
+  atOnce?: boolean
+}
+
 /** Brings a database to its newest form and opens it. */
-export async function openMysqlDatabase<DB>(options: MysqlOptions, schema: MysqlSchema): Promise<MysqlDatabase<DB>> {
-  const purpose = { code: schema.code }
+export async function openMysqlDatabase<DB>(
+  options: MysqlOptions,
+  schema: MysqlSchema,
+  { atOnce = false }: Opening = {},
+): Promise<MysqlDatabase<DB>> {
+  const prepare = (signal: AbortSignal) => bringUpToDate(options, { schema, signal })
+  const database = new MysqlDatabase<DB>(options, { code: schema.code, prepare })
+  if (atOnce) return database
+  try {
+    await database.prepared()
+    return database
+  } catch (error) {
+    await database[Symbol.asyncDispose]()
+    throw error
+  }
+}
+
+async function bringUpToDate(
+  options: MysqlOptions,
+  { schema, signal }: { schema: MysqlSchema; signal: AbortSignal },
+): Promise<void> {
   await using patient = new MysqlDatabase<unknown>(
     { ...options, connectionsMax: 1 },
-    { ...purpose, statementMs: MIGRATION_MS_MAX },
+    { code: schema.code, statementMs: MIGRATION_MS_MAX },
   )
-  await patient.once((db) => migrate(db, schema))
-  return new MysqlDatabase<DB>(options, purpose)
+  // What it has begun fails then, and is brought to its end by whoever comes next.
+  signal.addEventListener('abort', () => void patient[Symbol.asyncDispose]())
+  await patient.once(async (db) => {
+    await checkServer(db, schema.code)
+    await migrate(db, schema)
+  })
 }
 
 /**

@@ -2,21 +2,10 @@ import type { MysqlPoolConnection } from 'kysely'
 import type { PoolConnection, QueryError, TypeCast } from 'mysql2'
 import type { ColumnValue } from './columns.ts'
 import { mysqlErrorKind } from './mysql-error.ts'
+import { SET_SESSION } from './mysql-settings.ts'
 
 /** What a statement that writes gives back. */
 export type Written = { affectedRows: number }
-
-/**
- * Every session behaves the same, whatever the server's defaults are: strict, in UTC, each statement seeing what is
- * committed, and no wait without an end. Durability is the server's own setting and stays as it is.
- */
-const SETTINGS = [
-  "time_zone = '+00:00'",
-  "sql_mode = 'STRICT_ALL_TABLES,ONLY_FULL_GROUP_BY,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'",
-  "transaction_isolation = 'READ-COMMITTED'",
-  'innodb_lock_wait_timeout = 5',
-  'lock_wait_timeout = 30',
-]
 
 export type SessionOptions = {
   statementMs: number
@@ -43,7 +32,7 @@ export class MysqlSession {
   async prepare(): Promise<void> {
     // What goes wrong later also comes to the statement under way; without a listener it would end the process.
     this.#connection.on('error', () => {})
-    await this.query(`SET ${SETTINGS.map((setting) => `SESSION ${setting}`).join(', ')}`)
+    await this.query(SET_SESSION)
   }
 
   /** Runs one statement. `parameters` are put in by the driver, escaped. */

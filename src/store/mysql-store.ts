@@ -34,12 +34,12 @@ import { writeCanaries } from './mysql-canary-writer.ts'
 import type { MysqlDatabase, MysqlOptions } from './mysql-database.ts'
 import { writeBatch } from './mysql-event-writer.ts'
 import { forgetUser } from './mysql-forgetting.ts'
-import { emptyTables, openMysqlDatabase } from './mysql-migrations.ts'
+import { emptyTables, type Opening, openMysqlDatabase } from './mysql-migrations.ts'
 
 /** Brings the events' tables to their newest form and opens them. Any number of instances may do so at once. */
-export async function openMysqlStore(options: MysqlOptions): Promise<EventStore> {
+export async function openMysqlStore(options: MysqlOptions, opening?: Opening): Promise<EventStore> {
   const schema = { code: 'store_unavailable', migrations: eventMigrations('mysql'), table: 'event_migrations' } as const
-  return new MysqlStore(await openMysqlDatabase<EventDatabase>(options, schema))
+  return new MysqlStore(await openMysqlDatabase<EventDatabase>(options, schema, opening))
 }
 
 /** The store on a server, for any number of instances: a partition's cursor is locked by whoever writes the partition. */

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { promisify } from 'node:util'
 import { type Connection, createConnection } from 'mysql2'
 import type { MysqlOptions } from './mysql-database.ts'
+import { SET_SESSION } from './mysql-settings.ts'
 
 /** Where the tests find a MySQL server, by an account that may make databases and users. */
 const ADDRESS = process.env.RUNIFY_TEST_MYSQL
@@ -19,8 +20,9 @@ export type MysqlPlace = AsyncDisposable & {
   admin<T = unknown>(sql: string): Promise<T[]>
 }
 
-export async function openMysqlPlace(): Promise<MysqlPlace> {
-  const url = new URL(ADDRESS as string)
+/** @param address - as in RUNIFY_TEST_MYSQL, which is where it is when nothing is said */
+export async function openMysqlPlace(address = ADDRESS as string): Promise<MysqlPlace> {
+  const url = new URL(address)
   const at = { host: url.hostname, port: Number(url.port || 3306) }
   const root = { user: decodeURIComponent(url.username), password: decodeURIComponent(url.password) }
   const connection: Connection = createConnection({ ...at, ...root, charset: 'utf8mb4' })
@@ -28,6 +30,8 @@ export async function openMysqlPlace(): Promise<MysqlPlace> {
     connection.query.bind(connection) as (sql: string, done: (error: unknown, rows: unknown) => void) => void,
   )
   const admin = <T>(sql: string) => query(sql) as Promise<T[]>
+  // Whatever the test has made of the server's own settings.
+  await admin(SET_SESSION)
   const name = `runify_${randomBytes(6).toString('hex')}`
   const password = randomBytes(12).toString('hex')
   await admin(`CREATE DATABASE ${name}`)

@@ -122,6 +122,8 @@ export type MysqlServer = AsyncDisposable & {
   container: Container
   /** As in RUNIFY_STORE, of a user who is not root. */
   address: string
+  /** As in RUNIFY_TEST_MYSQL. */
+  rootAddress: string
   /** One statement by root. */
   query(sql: string): Promise<unknown>
   /** An empty database and its user. */
@@ -157,6 +159,7 @@ export async function startMysql(
   return {
     container,
     address: `mysql://runify:${PASSWORD}@127.0.0.1:${port}/runify`,
+    rootAddress: `mysql://root:${PASSWORD}@127.0.0.1:${port}`,
     query,
     clear: async () => {
       await query('DROP DATABASE IF EXISTS runify')

@@ -3,7 +3,7 @@ import { uuidFromBytes, uuidToBytes } from '../../store/columns.ts'
 import type { Ending, MysqlDatabase, MysqlOptions } from '../../store/mysql-database.ts'
 import { mysqlErrorKind } from '../../store/mysql-error.ts'
 import { literal, nameList, rowLiteral, uuidLiteral } from '../../store/mysql-literal.ts'
-import { openMysqlDatabase } from '../../store/mysql-migrations.ts'
+import { type Opening, openMysqlDatabase } from '../../store/mysql-migrations.ts'
 import type { MysqlSession } from '../../store/mysql-session.ts'
 import type { Anomaly, AnomalyType } from './anomaly.ts'
 import {
@@ -35,10 +35,10 @@ const STATES_MAX = 200
 const ROWS_MAX = 1000
 
 /** Brings the detector's tables to their newest form and opens them. Any number of instances may do so at once. */
-export async function openMysqlAnomalies(options: MysqlOptions): Promise<AnomalyStore> {
+export async function openMysqlAnomalies(options: MysqlOptions, opening?: Opening): Promise<AnomalyStore> {
   const migrations = anomalyMigrations('mysql')
   const schema = { code: 'anomalies_unavailable', migrations, table: 'anomaly_migrations' } as const
-  return new MysqlAnomalies(await openMysqlDatabase<AnomalyDatabase>(options, schema))
+  return new MysqlAnomalies(await openMysqlDatabase<AnomalyDatabase>(options, schema, opening))
 }
 
 /** The tables on a server, for any number of instances: a partition's cursor is locked by whoever judges the partition. */

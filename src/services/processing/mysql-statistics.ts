@@ -2,7 +2,7 @@ import type { Kysely } from 'kysely'
 import { nextOf, type PartitionCursor } from '../../log/position.ts'
 import type { MysqlDatabase, MysqlOptions } from '../../store/mysql-database.ts'
 import { rowLiteral } from '../../store/mysql-literal.ts'
-import { emptyTables, openMysqlDatabase } from '../../store/mysql-migrations.ts'
+import { emptyTables, type Opening, openMysqlDatabase } from '../../store/mysql-migrations.ts'
 import type { MysqlSession } from '../../store/mysql-session.ts'
 import { addHours, type HourRange, readHours } from './counted-hours-tables.ts'
 import { type ErasedUser, sameErasures, standAt } from './erasing.ts'
@@ -27,10 +27,10 @@ import type {
 import { readCursors, STATISTICS_TABLES, type StatisticsDatabase, statisticsMigrations } from './statistics-tables.ts'
 
 /** Brings the statistics' tables to their newest form and opens them. Any number of instances may do so at once. */
-export async function openMysqlStatistics(options: MysqlOptions): Promise<StatisticsStore> {
+export async function openMysqlStatistics(options: MysqlOptions, opening?: Opening): Promise<StatisticsStore> {
   const migrations = statisticsMigrations('mysql')
   const schema = { code: 'statistics_unavailable', migrations, table: 'statistics_migrations' } as const
-  return new MysqlStatistics(options, await openMysqlDatabase<StatisticsDatabase>(options, schema))
+  return new MysqlStatistics(options, await openMysqlDatabase<StatisticsDatabase>(options, schema, opening))
 }
 
 /**
