@@ -6,7 +6,7 @@ const POLL_MS = 20
 
 /** Resolves when all that was accepted is stored and counted. */
 export async function caughtUp({ processing }: Pick<Addresses, 'processing'>): Promise<void> {
-  while ((await getJson<{ behind: number }>(`${processing}/stats`)).behind > 0) await sleep(POLL_MS)
+  while ((await getJson<{ behind: number | null }>(`${processing}/stats`)).behind !== 0) await sleep(POLL_MS)
 }
 
 /** What Storage and Processing tell at the same path: how many runs, or plays, there are. */

@@ -13,6 +13,9 @@ import { openProxy } from './mysql-proxy.fixture.ts'
 import { openMysqlStore } from './mysql-store.ts'
 
 const WAIT = { interval: 20, timeout: 20_000 }
+const CLOSE_MS_MAX = 8000
+/** Kysely's own, of whoever migrates. */
+const MIGRATION_LOCK = 'ea586330-2c93-47c8-908d-981d9d270f9d'
 
 describe('migrations of MySQL', { skip: SKIP_WITHOUT_MYSQL }, () => {
   test('are run once by ten instances that begin together on an empty database', async () => {
@@ -133,6 +136,43 @@ describe('the MySQL store when the server is troubled', { skip: SKIP_WITHOUT_MYS
     await t.waitFor(() => store.checkReady(), WAIT)
     assert.equal((await store.write(batchOf(events.slice(2), { from: 2 }))).kind, 'stored')
     assert.equal((await store.counts()).running_stats, 4)
+  })
+
+  test('is opened before there is a server, an account or a database, and goes on by itself when there is', async (t) => {
+    await using place = await openMysqlPlace()
+    const { database, user, password } = place.options
+    await using proxy = await openProxy(place.options)
+    await proxy.cut()
+    await using store = await openMysqlStore(proxy.options, { atOnce: true })
+    const waitsFor = (why: string) => {
+      const message = `waiting for MySQL at 127.0.0.1:${proxy.options.port}: ${why}`
+      const check = (error: unknown) => unavailable(error) && (error as Error).message === message
+      return t.waitFor(() => assert.rejects(store.checkReady(), check), WAIT)
+    }
+    await waitsFor('ECONNREFUSED')
+    await place.admin(`ALTER USER ${user} IDENTIFIED BY 'another'`)
+    await proxy.giveBack()
+    await waitsFor('ER_ACCESS_DENIED_ERROR')
+    await place.admin(`DROP DATABASE ${database}`)
+    await place.admin(`ALTER USER ${user} IDENTIFIED BY '${password}'`)
+    await waitsFor('ER_BAD_DB_ERROR')
+    await place.admin(`CREATE DATABASE ${database}`)
+    await t.waitFor(() => store.checkReady(), WAIT)
+    assert.equal((await store.write(batchOf(newRuns(2)))).kind, 'stored')
+  })
+
+  test('ends soon while another instance migrates', async () => {
+    await using place = await openMysqlPlace()
+    await using other = new MysqlDatabase<unknown>(place.options, { code: 'store_unavailable' })
+    await other.transact(async (session) => {
+      await session.query(`SELECT GET_LOCK('${MIGRATION_LOCK}', 0)`)
+      const store = await openMysqlStore(place.options, { atOnce: true })
+      await assert.rejects(store.checkReady(), /the tables are not ready yet$/)
+      const began = performance.now()
+      await store[Symbol.asyncDispose]()
+      assert.ok(performance.now() - began < CLOSE_MS_MAX)
+      return { keep: false, result: undefined }
+    })
   })
 
   test('never says of a store that is emptied meanwhile that it was read to its end', async (t) => {

@@ -8,7 +8,7 @@ const UNLIMITED = '18446744073709551615'
  * Every session behaves the same, whatever the server's defaults are and whatever its `init_connect` has done: what gives
  * our statements another meaning, or has them refused or cut off, is set. Only variables that need no privilege are here,
  * and none of those that choose a plan or a buffer only. Durability is the server's own setting and stays as it is
- * (docs/decisions/0021-mysql-sessions.md).
+ * (docs/decisions/0022-mysql-sessions.md).
  */
 const SETTINGS: readonly (readonly [name: string, value: string | number])[] = [
   // From 0 to 1 commits what `init_connect` may have begun.

@@ -1,4 +1,5 @@
-import { after, before, describe } from 'node:test'
+import assert from 'node:assert/strict'
+import { after, before, describe, test } from 'node:test'
 import { anomalyStoreContract } from '../../src/services/anomaly-detector/anomaly-store.contract.ts'
 import { openMysqlAnomalies } from '../../src/services/anomaly-detector/mysql-anomalies.ts'
 import { openMysqlStatistics } from '../../src/services/processing/mysql-statistics.ts'
@@ -7,6 +8,7 @@ import { eventStoreContract } from '../../src/store/event-store.contract.ts'
 import { type MysqlPlace, openMysqlPlace } from '../../src/store/mysql.fixture.ts'
 import type { MysqlOptions } from '../../src/store/mysql-database.ts'
 import { openMysqlStore } from '../../src/store/mysql-store.ts'
+import { waitFor } from '../harness.ts'
 import { type MysqlServer, startMysql } from './containers.ts'
 
 /** What no administrator would set all at once: each the value at which our statements would mean something else. */
@@ -82,6 +84,19 @@ async function openPlace<T extends AsyncDisposable>(open: (options: MysqlOptions
 }
 
 describe('On a MySQL server with odd settings', () => {
+  test('what no session can change is refused with its name, until it is right', async () => {
+    await using place = await openMysqlPlace(mysql.rootAddress)
+    await using store = await openMysqlStore(place.options, { atOnce: true })
+    await mysql.query('SET GLOBAL max_allowed_packet = 1048576')
+    try {
+      const detail = /: its max_allowed_packet is 1048576 bytes, and must be at least 16777216$/
+      await assert.rejects(store.checkReady(), detail)
+    } finally {
+      await mysql.query('SET GLOBAL max_allowed_packet = 67108864')
+    }
+    await waitFor(async () => (await store.cursors()).length === 0)
+  })
+
   eventStoreContract({
     name: 'odd MySQL',
     open: async () => {

@@ -7,7 +7,7 @@ import type { Parameters, ParameterValues } from '../../http/parameter.ts'
 import { HttpProblem } from '../../http/problem.ts'
 import { HttpServer } from '../../http/server.ts'
 import type { EventLog } from '../../log/event-log.ts'
-import { type Cursors, nextOf } from '../../log/position.ts'
+import { countBehind, LogEnds } from '../../log/log-ends.ts'
 import type { Telemetry } from '../../telemetry.ts'
 import { ANOMALIES, ANOMALY_SCHEMA, ANOMALY_TYPES, toWire } from './anomaly.ts'
 import { decodeAnomalyCursor, encodeAnomalyCursor } from './anomaly-cursor.ts'
@@ -58,6 +58,7 @@ export async function createAnomalyDetector(deps: AnomalyDetectorDeps): Promise<
 }
 
 function addRoutes(server: HttpServer, { log, anomalies, config }: AnomalyDetectorDeps): void {
+  const logEnds = new LogEnds(log, JUDGED_TOPICS)
   server.get('/anomalies', {
     summary: 'What was found, the newest first',
     description: LIST_DESCRIPTION,
@@ -80,7 +81,7 @@ function addRoutes(server: HttpServer, { log, anomalies, config }: AnomalyDetect
   server.get('/stats', {
     summary: 'How many anomalies there are of each type, and what they cover',
     response: STATS_RESPONSE,
-    problems: ['anomalies_unavailable', 'log_unavailable'],
+    problems: ['anomalies_unavailable'],
     handler: async () => {
       // Cursors first: the counts then cover at least what they say.
       const cursors = await anomalies.cursors()
@@ -91,7 +92,7 @@ function addRoutes(server: HttpServer, { log, anomalies, config }: AnomalyDetect
         const since = parked.get(name)
         return { webhook: name, parked_since: since === undefined ? null : formatInstant(since) }
       })
-      const behind = await countBehind(log, cursors)
+      const behind = countBehind(cursors, await logEnds.ask())
       return { num_anomalies: total, by_type: counts, as_of: cursors, behind, webhooks }
     },
   })
@@ -150,16 +151,6 @@ function toQuery(values: ParameterValues<typeof LIST>): AnomalyQuery {
   const by = values.by ?? (ranged ? 'timestamp' : 'date_created')
   const after = cursor === undefined ? undefined : decodeAnomalyCursor(by, cursor)
   return { by, anomaly_type, user_id, from, to, after, limit }
-}
-
-async function countBehind(log: EventLog, cursors: Cursors): Promise<number> {
-  let behind = 0
-  for (const topic of JUDGED_TOPICS) {
-    for (const { partition, next } of await log.partitions(topic)) {
-      behind += Math.max(0, next - nextOf(cursors, { topic, partition }))
-    }
-  }
-  return behind
 }
 
 const LIST = {
@@ -228,7 +219,11 @@ const STATS_RESPONSE = {
         properties: { topic: { type: 'string' }, partition: { type: 'integer' }, next: { type: 'integer' } },
       },
     },
-    behind: { ...COUNT, description: 'Records in the log that are not judged yet' },
+    behind: {
+      type: ['integer', 'null'],
+      minimum: 0,
+      description: 'Records in the log that are not judged yet; null while the log does not say where it ends',
+    },
     webhooks: {
       type: 'array',
       description: 'Where anomalies are delivered',

@@ -4,8 +4,7 @@ import { formatInstant } from '../../events/instant.ts'
 import type { Parameters } from '../../http/parameter.ts'
 import { HttpServer } from '../../http/server.ts'
 import type { EventLog } from '../../log/event-log.ts'
-import { type Cursors, nextOf } from '../../log/position.ts'
-import { SharedLookup } from '../../log/shared-lookup.ts'
+import { countBehind, LogEnds } from '../../log/log-ends.ts'
 import type { EventReader } from '../../store/event-store.ts'
 import type { Telemetry } from '../../telemetry.ts'
 import { addCountedHours } from './counted-hours-route.ts'
@@ -14,7 +13,7 @@ import { addDaily, checkDays, DAYS, SCOPE } from './daily-route.ts'
 import { addPlayed } from './played-route.ts'
 import { addRecords } from './records-route.ts'
 import { toStatistics } from './rollup.ts'
-import { AS_OF, COUNT } from './schemas.ts'
+import { AS_OF, COUNT, COUNT_OR_NULL } from './schemas.ts'
 import type { StatisticsStore } from './statistics-store.ts'
 
 export type ProcessingDeps = {
@@ -30,7 +29,7 @@ export async function createProcessing(deps: ProcessingDeps): Promise<HttpServer
   const { log, reader, statistics, config, telemetry } = deps
   const { processingPeriodMs: periodMs, batchRecordsMax } = config
   const counter = new Counter({ reader, statistics, telemetry, periodMs, batchRecordsMax, now: Date.now })
-  const logEnds = new SharedLookup(() => readEnds(log))
+  const logEnds = new LogEnds(log, TOPICS)
   const server = await HttpServer.create({
     service: 'processing',
     description: 'Keeps statistics up to date, event by event, and says up to where they go.',
@@ -47,15 +46,17 @@ export async function createProcessing(deps: ProcessingDeps): Promise<HttpServer
     description: DESCRIPTION,
     parameters: PARAMETERS,
     response: RESPONSE,
-    problems: ['statistics_unavailable', 'log_unavailable'],
+    problems: ['statistics_unavailable'],
     handler: async ({ values }) => {
       checkDays(values)
       const [{ rollup, cursors, updated }, ends] = await Promise.all([statistics.totals(values), logEnds.ask()])
+      const behind = countBehind(cursors, ends)
+      if (behind !== null) telemetry.statisticsBehind(behind)
       return {
         ...toStatistics(rollup),
         last_updated: updated === undefined ? null : formatInstant(updated),
         as_of: cursors,
-        behind: countBehind(cursors, ends),
+        behind,
       }
     },
   })
@@ -72,19 +73,6 @@ export async function createProcessing(deps: ProcessingDeps): Promise<HttpServer
     await counting
   })
   return server
-
-  function countBehind(cursors: Cursors, ends: Cursors): number {
-    const behind = ends.reduce((sum, end) => sum + Math.max(0, end.next - nextOf(cursors, end)), 0)
-    telemetry.statisticsBehind(behind)
-    return behind
-  }
-}
-
-async function readEnds(log: EventLog): Promise<Cursors> {
-  const ends = TOPICS.map(async (topic) =>
-    (await log.partitions(topic)).map(({ partition, next }) => ({ topic, partition, next })),
-  )
-  return (await Promise.all(ends)).flat()
 }
 
 const PARAMETERS = { ...SCOPE, ...DAYS } as const satisfies Parameters
@@ -118,6 +106,10 @@ const RESPONSE = {
     total_song_duration: SECONDS,
     last_updated: { type: ['string', 'null'], format: 'date-time', description: 'When an event was last counted' },
     as_of: AS_OF,
-    behind: { ...COUNT, description: 'Records in the log that are not counted yet; repeats are among them' },
+    behind: {
+      ...COUNT_OR_NULL,
+      description:
+        'Records in the log that are not counted yet, repeats among them; null while the log does not say where it ends',
+    },
   },
 }
