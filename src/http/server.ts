@@ -266,6 +266,8 @@ export class HttpServer implements AsyncDisposable {
     const [toFastify] = server.listeners('request') as [(request: IncomingMessage, response: ServerResponse) => void]
     server.removeAllListeners('request')
     server.on('request', (request: IncomingMessage, response: ServerResponse) => {
+      // Nothing is switched to, and Node loses what came together with such a request: the rest could not be trusted.
+      if (request.headers.upgrade !== undefined) response.shouldKeepAlive = false
       const route = request.method === 'POST' ? this.#posts.get(request.url as string) : undefined
       if (route === undefined) {
         toOriginForm(request)

@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { within } from '../harness.ts'
@@ -11,16 +12,19 @@ export class RawConnection implements Disposable {
   readonly #socket: Socket
   #received: Buffer = Buffer.alloc(0)
   #closed = false
+  #changed = Promise.withResolvers<void>()
 
   private constructor(socket: Socket) {
     this.#socket = socket
     socket.on('data', (chunk: Buffer) => {
       this.#received = Buffer.concat([this.#received, chunk])
+      this.#tell()
     })
     // Whoever refuses a request may reset the connection: that is an end like any other.
     socket.on('error', () => {})
     socket.on('close', () => {
       this.#closed = true
+      this.#tell()
     })
   }
 
@@ -36,6 +40,14 @@ export class RawConnection implements Disposable {
     this.#socket.write(typeof bytes === 'string' ? Buffer.from(bytes, 'latin1') : bytes)
   }
 
+  /** The head of an interim answer, as `100 Continue`, and nothing else. */
+  async interim(): Promise<void> {
+    while (!this.#received.includes('\r\n\r\n')) {
+      await within(ANSWER_MS_MAX, this.#changed.promise, 'an interim answer')
+    }
+    assert.match(this.#received.toString('latin1'), /^HTTP\/1\.1 1\d\d [^\r]*\r\n\r\n$/)
+  }
+
   /** The next answer to a request of `method`; undefined: the connection was closed without one. */
   async answer(method = 'GET', msMax = ANSWER_MS_MAX): Promise<RawAnswer | undefined> {
     const look = async () => {
@@ -46,7 +58,7 @@ export class RawConnection implements Disposable {
           return found.answer
         }
         if (this.#closed) return undefined
-        await Promise.race([once(this.#socket, 'data'), once(this.#socket, 'close')])
+        await this.#changed.promise
       }
     }
     return within(msMax, look(), 'an answer')
@@ -60,6 +72,11 @@ export class RawConnection implements Disposable {
       if (answer === undefined) return answers
       answers.push(answer)
     }
+  }
+
+  #tell(): void {
+    this.#changed.resolve()
+    this.#changed = Promise.withResolvers()
   }
 
   /** Sends no more; what is on its way back still comes. */

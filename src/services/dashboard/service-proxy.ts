@@ -35,6 +35,9 @@ const REASONS: Record<string, string> = {
   ECONNRESET: 'the connection was cut off',
   UND_ERR_SOCKET: 'the connection was cut off',
   UND_ERR_CONNECT_TIMEOUT: 'it takes no connection',
+  UND_ERR_HEADERS_OVERFLOW: 'its answer is not valid HTTP',
+  UND_ERR_RES_CONTENT_LENGTH_MISMATCH: 'its answer is not valid HTTP',
+  HTTPParserError: 'its answer is not valid HTTP',
 }
 
 /**
@@ -182,5 +185,8 @@ function toProblem(error: unknown, title: string): HttpProblem {
   }
   // Nobody is there to read it; it keeps a client that goes away from looking like a fault of the service.
   if (name === 'AbortError') return new HttpProblem('invalid_request', 'the connection ended before the answer')
-  return new HttpProblem('service_unavailable', `${title} is away: ${REASONS[code] ?? (code || message)}`)
+  return new HttpProblem(
+    'service_unavailable',
+    `${title} is away: ${REASONS[code] ?? REASONS[name] ?? (code || message)}`,
+  )
 }
