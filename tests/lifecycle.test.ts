@@ -1,12 +1,16 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { type ClientRequest, type IncomingMessage, request } from 'node:http'
 import { connect } from 'node:net'
 import { join } from 'node:path'
+import { Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
+import { pipeline } from 'node:stream/promises'
 import { describe, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { makeMany, makeRun, makeSong, toNdjson } from './events.ts'
 import {
   getJson,
@@ -46,7 +50,8 @@ describe('SIGTERM', () => {
       await waitFor(async () => !(await isListening(receiver)))
       stream.sending.end(toNdjson(events.slice(1500)))
       single.sending.end(song.slice(20))
-      assert.deepEqual(await stream.answer(), { status: 201, body: { accepted: 2000, rejected: 0 } })
+      const { status, body } = await stream.answer()
+      assert.deepEqual({ status, body }, { status: 201, body: { accepted: 2000, rejected: 0 } })
       assert.equal((await single.answer()).status, 201)
       assert.deepEqual(await runify.exited, { code: 0, signal: null })
       assert.ok(performance.now() - stopping < STOP_MS_MAX)
@@ -55,6 +60,52 @@ describe('SIGTERM', () => {
     await using runify = await spawnRunify({ dir: folder.path })
     await settled(runify)
     assert.deepEqual(await getJson(`${runify.addresses.storage}/stats`), { num_running_stats: 2000, num_music_info: 1 })
+  })
+
+  test('says of a stream that never ends just what it took, so that its client can go on behind it', async () => {
+    await using folder = await temporaryFolder()
+    const user_id = randomUUID()
+    const lines = async function* () {
+      // Slowly enough for one page to show all that was taken.
+      for (let n = 0; ; n += 20, await sleep(50)) {
+        const runs = Array.from({ length: 20 }, (_, i) => makeRun(n + i, { user_id, event_id: `${n + i}` }))
+        yield toNdjson([...runs, 'no run'])
+      }
+    }
+    let taken: Json
+    {
+      await using runify = await spawnRunify({ dir: folder.path })
+      const { receiver } = runify.addresses
+      const stream = open(`${receiver}/stats/running`, 'application/x-ndjson')
+      const endless = pipeline(Readable.from(lines()), stream.sending).catch(() => {})
+      const array = open(`${receiver}/stats/running`, 'application/json')
+      array.sending.write(`[${JSON.stringify(makeRun(1))},`)
+      await waitFor(async () => (await countRuns(runify)) > 0)
+      const stopping = performance.now()
+      process.kill(runify.pid, 'SIGTERM')
+      const cut = await stream.answer()
+      const { accepted, rejected, errors, ...problem } = cut.body
+      assert.deepEqual([cut.status, problem.code], [503, 'stopping'])
+      assert.deepEqual([cut.headers['retry-after'], cut.headers.connection], ['1', 'close'])
+      assert.ok((accepted as number) > 0 && (rejected as number) > 0)
+      assert.deepEqual((errors as Json[])[0]?.index, 20)
+      taken = { accepted, rejected }
+      const none = await array.answer()
+      assert.deepEqual([none.status, none.body.code, none.body.accepted], [503, 'stopping', 0])
+      assert.deepEqual(await runify.exited, { code: 0, signal: null })
+      assert.ok(performance.now() - stopping < STOP_MS_MAX)
+      await endless
+    }
+    await using runify = await spawnRunify({ dir: folder.path })
+    await settled(runify)
+    const { accepted, rejected } = taken as { accepted: number; rejected: number }
+    assert.equal(await countRuns(runify), accepted)
+    // Every 21st line is none: what was decided is the first lines, and all of them.
+    const last = accepted + rejected - 1
+    assert.equal(rejected, Math.floor((last + 1) / 21))
+    const stored = await getList(`${runify.addresses.storage}/stats/running?user_id=${user_id}&limit=10000`)
+    const ids = new Set(stored.map(({ event_id }) => event_id))
+    for (let n = 0; n < accepted; n++) assert.ok(ids.has(`${n}`), `run ${n} of ${accepted}`)
   })
 
   test('keeps what it answered, whatever else it breaks off', async () => {
@@ -243,7 +294,7 @@ function open(url: string, type: string) {
   const answered = once(sending, 'response') as Promise<[IncomingMessage]>
   const answer = async () => {
     const [response] = await answered
-    return { status: response.statusCode, body: JSON.parse(await text(response)) as Json }
+    return { status: response.statusCode, headers: response.headers, body: JSON.parse(await text(response)) as Json }
   }
   return { sending, answer }
 }

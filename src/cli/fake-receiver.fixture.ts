@@ -8,7 +8,7 @@ import { checkEventText } from '../events/check.ts'
 export type FakeRequest = { path: string; authorization: string | undefined; lines: string[] }
 
 /** What a request meets instead of the answer that it would get: `undefined` is that answer. */
-export type Mishap = (response: ServerResponse, request: FakeRequest, store: () => void) => void
+export type Mishap = (response: ServerResponse, request: FakeRequest, store: (count?: number) => void) => void
 
 /**
  * A Receiver as the contract describes it, as far as NDJSON goes. It keeps what it stores in memory, once for each
@@ -25,14 +25,16 @@ export async function startFakeReceiver(mishaps: (Mishap | undefined)[] = [], po
     const taken = { path, authorization: request.headers.authorization, lines }
     const mishap = mishaps[requests.length]
     requests.push(taken)
-    if (mishap !== undefined) return mishap(response, taken, () => void store(taken))
+    if (mishap !== undefined) return mishap(response, taken, (count) => void store(taken, count))
     const { accepted, errors } = store(taken)
     const rejected = lines.length - accepted
     const status = rejected === 0 ? 201 : accepted === 0 ? 400 : 207
     send(response, { status, body: { accepted, rejected, errors: errors.slice(0, 100) } })
   }
 
-  function store({ path, lines }: FakeRequest) {
+  /** The first `count` lines; all where nothing is said. */
+  function store({ path, lines: all }: FakeRequest, count = all.length) {
+    const lines = all.slice(0, count)
     const type = EVENT_TYPES.find((known) => CATALOGUE[known].path === path) ?? 'running_stats'
     const errors: object[] = []
     let accepted = 0
@@ -78,4 +80,13 @@ export const UNAVAILABLE: Mishap = (response) =>
 export const STORED_WITHOUT_ANSWER: Mishap = (response, _, store) => {
   store()
   response.destroy()
+}
+
+/** It was told to stop when it had stored so many lines, and refused as many more as there are errors. */
+export function stoppingAfter(accepted: number, errors: readonly object[] = []): Mishap {
+  return (response, _, store) => {
+    store(accepted)
+    const body = { code: 'stopping', detail: 'the service is stopping', accepted, rejected: errors.length, errors }
+    send(response, { status: 503, body, headers: { 'retry-after': '0', connection: 'close' } })
+  }
 }

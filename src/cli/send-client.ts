@@ -3,17 +3,28 @@ import type { FieldError } from '../events/check.ts'
 
 export type IndexedError = FieldError & { index: number }
 
+/** What became of so many lines; `errors` may be the first ones only. */
+export type Decision = { accepted: number; rejected: number; errors: IndexedError[] }
+
 /** What became of one request. */
 export type Answer =
-  /** The Receiver has decided about every line; `errors` may be the first ones only. */
-  | { kind: 'decided'; accepted: number; rejected: number; errors: IndexedError[] }
+  /** The Receiver has decided about every line. */
+  | ({ kind: 'decided' } & Decision)
   /** It refused the request as a whole, and would do so again. */
   | { kind: 'refused'; detail: string }
   /**
    * There is nobody, or not now. `stored` is whether some of the lines may have been stored all the same; `retryable`,
-   * whether it may be there later without anybody changing anything.
+   * whether it may be there later without anybody changing anything. Where `first` is there, the first lines are decided
+   * and the others are not stored.
    */
-  | { kind: 'away'; detail: string; stored: 'no' | 'perhaps'; retryAfterMs: number; retryable: boolean }
+  | {
+      kind: 'away'
+      detail: string
+      stored: 'no' | 'perhaps'
+      first?: Decision
+      retryAfterMs: number
+      retryable: boolean
+    }
 
 export type ReceiverOptions = {
   /** The Receiver's address, without the path. */
@@ -69,15 +80,13 @@ const NOT_CONNECTED = new Set([
 /** There was one, and it broke. Anything else, a certificate for instance, was wrong from the start. */
 const CONNECTION_LOST = new Set(['ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'UND_ERR_SOCKET', 'UND_ERR_BODY_TIMEOUT'])
 
-type Body = { accepted?: unknown; rejected?: unknown; errors?: unknown; detail?: unknown }
+type Body = { accepted?: unknown; rejected?: unknown; errors?: unknown; detail?: unknown; code?: unknown }
 
 function readAnswer({ status, headers }: Response, { text, lines }: { text: string; lines: number }): Answer {
   const body = parseBody(text)
   if (status === 201 || status === 207) {
-    const { accepted, rejected } = body
-    if (typeof accepted === 'number' && typeof rejected === 'number' && accepted + rejected === lines) {
-      return { kind: 'decided', accepted, rejected, errors: readErrors(body) }
-    }
+    const decision = readDecision(body)
+    if (decision !== undefined && linesOf(decision) === lines) return { kind: 'decided', ...decision }
     return { kind: 'refused', detail: `it answered ${status}, but not for each of the ${lines} lines` }
   }
   if (status === 400) {
@@ -88,7 +97,11 @@ function readAnswer({ status, headers }: Response, { text, lines }: { text: stri
   // Refused for its rate, a request has not been looked at.
   if (status === 429) return { kind: 'away', detail, stored: 'no', retryAfterMs: retryAfter(headers), retryable: true }
   if (status === 408 || status >= 500) {
-    return { kind: 'away', detail, stored: 'perhaps', retryAfterMs: retryAfter(headers), retryable: true }
+    const away = { kind: 'away', detail, retryAfterMs: retryAfter(headers), retryable: true } as const
+    // A Receiver that stops has decided about all that it has read.
+    const first = body.code === 'stopping' ? readDecision(body) : undefined
+    if (first === undefined || linesOf(first) > lines) return { ...away, stored: 'perhaps' }
+    return linesOf(first) === lines ? { kind: 'decided', ...first } : { ...away, stored: 'no', first }
   }
   return { kind: 'refused', detail: status === 401 || status === 403 ? `${detail}: see --key` : detail }
 }
@@ -112,6 +125,20 @@ function parseBody(text: string): Body {
   } catch {
     return {}
   }
+}
+
+function readDecision(body: Body): Decision | undefined {
+  const { accepted, rejected } = body
+  if (!isCount(accepted) || !isCount(rejected)) return undefined
+  return { accepted, rejected, errors: readErrors(body) }
+}
+
+function linesOf({ accepted, rejected }: Decision): number {
+  return accepted + rejected
+}
+
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0
 }
 
 function readErrors({ errors }: Body): IndexedError[] {

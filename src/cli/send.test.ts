@@ -8,7 +8,14 @@ import { after, describe, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { gzipSync } from 'node:zlib'
 import { CATALOGUE } from '../events/catalogue.ts'
-import { type Mishap, STORED_WITHOUT_ANSWER, send, startFakeReceiver, UNAVAILABLE } from './fake-receiver.fixture.ts'
+import {
+  type Mishap,
+  STORED_WITHOUT_ANSWER,
+  send,
+  startFakeReceiver,
+  stoppingAfter,
+  UNAVAILABLE,
+} from './fake-receiver.fixture.ts'
 import { generateEvents } from './generator.ts'
 import { runCli, startCli } from './run-cli.fixture.ts'
 
@@ -246,6 +253,21 @@ describe('a Receiver that is away', () => {
     const { code, stdout } = await runCli(['send', await file('runs.ndjson', runs(4)), '--to', receiver.url, '--quiet'])
     assert.deepEqual({ code, ...summary(stdout) }, { code: 0, accepted: 4, rejected: 0 })
     assert.deepEqual({ requests: receiver.requests.length, stored: receiver.stored.size }, { requests: 2, stored: 4 })
+  })
+
+  test('is sent just what is behind the lines that it took before it stopped, also without ids', async () => {
+    const odd = { index: 2, pointer: '/distance', detail: 'is odd' }
+    await using receiver = await startFakeReceiver([stoppingAfter(2, [odd]), stoppingAfter(0)])
+    const lines = runs(8)
+    const path = await file('runs.ndjson', lines)
+    const { code, stdout } = await runCli(['send', path, '--to', receiver.url, '--no-event-ids'])
+    assert.deepEqual({ code, ...summary(stdout) }, { code: 1, accepted: 7, rejected: 1 })
+    assert.deepEqual(
+      receiver.requests.map((request) => request.lines),
+      [lines, lines.slice(3), lines.slice(3)],
+    )
+    assert.equal(receiver.stored.size, 7)
+    assert.ok(stdout.includes(`${path}:3: /distance is odd`))
   })
 
   test('for too long ends it with 2 and the last line that was acknowledged', async () => {

@@ -5,7 +5,7 @@ import { EventLineReader } from './event-line.ts'
 import { type Input, readLines } from './line-reader.ts'
 import type { Progress } from './progress.ts'
 import { Rejections } from './rejections.ts'
-import type { Answer, SendClient } from './send-client.ts'
+import type { Answer, Decision, SendClient } from './send-client.ts'
 
 export type SenderOptions = {
   type: EventType | undefined
@@ -62,6 +62,12 @@ class Chunk {
     this.#parts.push(bytes, NEWLINE)
     this.bytes += bytes.byteLength + NEWLINE.byteLength
     this.repeatable &&= hasEventId
+  }
+
+  /** Leaves out the first lines: they are decided. */
+  dropFirst(count: number): void {
+    this.lines.splice(0, count)
+    for (const part of this.#parts.splice(0, 2 * count)) this.bytes -= part.byteLength
   }
 
   body(): Buffer {
@@ -161,19 +167,21 @@ class Sender {
       return
     }
     this.#open.delete(chunk)
-    this.#accepted += answer.accepted
-    this.#addRejected(chunk, answer)
-    this.#deps.progress.addEvents(chunk.lines.length)
+    this.#addDecided(chunk, answer)
   }
 
   /** Sends a chunk until there is an answer, or sending it again could store it twice, or there is no more time. */
   async #post(chunk: Chunk): Promise<Answer> {
     const { client, progress, now } = this.#deps
-    const request = { body: chunk.body(), lines: chunk.lines.length }
     let deadline: number | undefined
     for (let delayMs = RETRY_DELAY_MS; ; delayMs = Math.min(2 * delayMs, RETRY_DELAY_MS_MAX)) {
-      const answer = await client.post(chunk.type, request)
+      const answer = await client.post(chunk.type, { body: chunk.body(), lines: chunk.lines.length })
       if (answer.kind !== 'away' || !answer.retryable) return answer
+      if (answer.first !== undefined) {
+        const { accepted, rejected } = answer.first
+        this.#addDecided(chunk, answer.first)
+        chunk.dropFirst(accepted + rejected)
+      }
       if (answer.stored === 'perhaps' && !chunk.repeatable) return answer
       deadline ??= now() + this.#options.retryMs
       const waitMs = Math.max(delayMs, answer.retryAfterMs)
@@ -184,7 +192,13 @@ class Sender {
     }
   }
 
-  #addRejected(chunk: Chunk, { rejected, errors }: Answer & { kind: 'decided' }): void {
+  #addDecided(chunk: Chunk, decision: Decision): void {
+    this.#accepted += decision.accepted
+    this.#addRejected(chunk, decision)
+    this.#deps.progress.addEvents(decision.accepted + decision.rejected)
+  }
+
+  #addRejected(chunk: Chunk, { rejected, errors }: Decision): void {
     const input = chunk.input.name
     let listed = 0
     for (const [index, ofLine] of Map.groupBy(errors, (error) => error.index)) {

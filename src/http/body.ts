@@ -1,3 +1,4 @@
+import { on } from 'node:events'
 import type { IncomingMessage } from 'node:http'
 import type { Readable } from 'node:stream'
 import { constants, createGunzip, createZstdDecompress, type Gunzip, type ZstdDecompress } from 'node:zlib'
@@ -21,7 +22,7 @@ const ZSTD_STREAMS_MAX = 8
 /** One timer for all bodies under way: one for each would cost more than reading most of them. */
 class Deadlines {
   readonly #ms: number
-  readonly #watched = new Set<{ since: number; expire: () => void }>()
+  readonly #watched = new Set<{ since: number; owner: BodyBudget; expire: (stopping: boolean) => void }>()
   #timer: NodeJS.Timeout | undefined
 
   constructor(ms: number) {
@@ -29,11 +30,20 @@ class Deadlines {
   }
 
   /** Calls `expire` when the deadline passes before it is disposed; late by at most a tenth of it. */
-  watch(expire: () => void): Disposable {
-    const entry = { since: performance.now(), expire }
+  watch(owner: BodyBudget, expire: (stopping: boolean) => void): Disposable {
+    const entry = { since: performance.now(), owner, expire }
     this.#watched.add(entry)
     this.#timer ??= setTimeout(() => this.#sweep(), this.#ms / 10)
     return { [Symbol.dispose]: () => void this.#watched.delete(entry) }
+  }
+
+  /** Ends all that `owner` waits for: a signal of its own for each body would cost more than reading most of them. */
+  stop(owner: BodyBudget): void {
+    for (const entry of this.#watched) {
+      if (entry.owner !== owner) continue
+      this.#watched.delete(entry)
+      entry.expire(true)
+    }
   }
 
   #sweep(): void {
@@ -43,7 +53,7 @@ class Deadlines {
       // In the order of their beginning: behind the first that is young enough, all are.
       if (entry.since > oldest) break
       this.#watched.delete(entry)
-      entry.expire()
+      entry.expire(false)
     }
     if (this.#watched.size > 0) this.#timer = setTimeout(() => this.#sweep(), this.#ms / 10)
   }
@@ -54,13 +64,26 @@ const DEADLINES = new Deadlines(BODY_DEADLINE_MS)
 /** Bytes that bodies under way hold together, so that many clients cannot fill the memory. */
 export class BodyBudget {
   readonly #bytesMax: number
+  readonly #stopping = new AbortController()
   #bytes = 0
 
   constructor(bytesMax: number) {
     this.#bytesMax = bytesMax
   }
 
+  /** Aborts when no more of any body is read. */
+  get stopping(): AbortSignal {
+    return this.#stopping.signal
+  }
+
+  /** Has the bodies that are still arriving answered with `stopping`. */
+  stop(): void {
+    this.#stopping.abort()
+    DEADLINES.stop(this)
+  }
+
   take(bytes: number): void {
+    if (this.stopping.aborted) throw stopping()
     if (this.#bytes > 0 && this.#bytes + bytes > this.#bytesMax) {
       throw new HttpProblem('overloaded', 'too many bodies are under way')
     }
@@ -100,8 +123,8 @@ export async function readBody(
   }
   const fail = (error: unknown) => reject(toBodyProblem(error))
   // The body is not destroyed when it is late: with it would go the connection that the answer needs.
-  const late = () => reject(new HttpProblem('body_timeout', `the body took over ${BODY_DEADLINE_MS / 1000} s`))
-  using _ = DEADLINES.watch(late)
+  const late = () => new HttpProblem('body_timeout', `the body took over ${BODY_DEADLINE_MS / 1000} s`)
+  using _ = DEADLINES.watch(budget, (stopped) => reject(stopped ? stopping() : late()))
   body.on('data', take).once('end', resolve).once('error', fail)
   try {
     await ended
@@ -115,8 +138,8 @@ export async function readBody(
 
 let zstdStreams = 0
 
-/** The chunks of a body that may be of any length, decompressed, as they come. */
-export async function* streamBody(request: IncomingMessage): AsyncGenerator<Buffer> {
+/** The chunks of a body that may be of any length, decompressed, as they come; until `stop` it may go on for ever. */
+export async function* streamBody(request: IncomingMessage, stop?: AbortSignal): AsyncGenerator<Buffer> {
   const body = decodedBody(request)
   const isZstd = encodingOf(request) === 'zstd'
   if (isZstd && zstdStreams >= ZSTD_STREAMS_MAX) {
@@ -124,15 +147,16 @@ export async function* streamBody(request: IncomingMessage): AsyncGenerator<Buff
     throw new HttpProblem('overloaded', `${ZSTD_STREAMS_MAX} streams in zstd are under way`)
   }
   if (isZstd) zstdStreams++
+  const events = { close: ['end'], highWaterMark: 1, ...(stop && { signal: stop }) }
   try {
     let bytes = 0
-    for await (const chunk of body.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
+    for await (const [chunk] of on(body, 'data', events) as AsyncIterable<[Buffer]>) {
       bytes += chunk.byteLength
       if (body !== request) checkExpansion(bytes, (body as Gunzip | ZstdDecompress).bytesWritten)
       yield chunk
     }
   } catch (error) {
-    throw toBodyProblem(error)
+    throw stop?.aborted && (error as Error).name === 'AbortError' ? stopping() : toBodyProblem(error)
   } finally {
     if (isZstd) zstdStreams--
     if (body !== request) body.destroy()
@@ -206,6 +230,12 @@ function toBodyProblem(error: unknown): unknown {
 /** Nobody is there to read it; it keeps a client that goes away from looking like a fault of ours. */
 function cutOff(): HttpProblem {
   return new HttpProblem('invalid_request', 'the connection ended before the body did')
+}
+
+/** Nothing of the body was taken; who has taken something by then says how much. */
+function stopping(): HttpProblem {
+  const more = { accepted: 0, rejected: 0 }
+  return new HttpProblem('stopping', 'the service is stopping and reads no more of this body', { more })
 }
 
 function tooLarge(bytesMax: number, advice: string): HttpProblem {

@@ -469,11 +469,11 @@ export class HttpServer implements AsyncDisposable {
   /**
    * Throws away what is left of the body first: a client that is still sending would have its connection reset before
    * it reads the answer, and what is left would be taken for the next request. What is more than can be waited for comes
-   * after the answer.
+   * after the answer; when the server stops, all of it.
    */
   async #problemHeaders(problem: HttpProblem, request: IncomingMessage): Promise<Record<string, string>> {
     const headers = { 'content-type': PROBLEM_TYPE, ...problem.headers }
-    const isWhole = await discardBody(request)
+    const isWhole = (request.complete || !this.#closing) && (await discardBody(request))
     if (!isWhole) lingerWhenAnswered(request.socket)
     return isWhole && !this.#closing ? headers : { ...headers, connection: 'close' }
   }

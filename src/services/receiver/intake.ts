@@ -1,5 +1,5 @@
 import { randomUUIDv7 } from 'node:crypto'
-import { Failure } from '../../errors.ts'
+import { isFailure } from '../../errors.ts'
 import { encodeCanary } from '../../events/canary.ts'
 import { CANARY, CATALOGUE, type EventType, type RunifyEvent } from '../../events/catalogue.ts'
 import {
@@ -16,6 +16,7 @@ import { findRepeatedMembers } from '../../events/repeated-members.ts'
 import { derivedTraceId } from '../../events/trace-id.ts'
 import { HttpProblem } from '../../http/problem.ts'
 import type { EventLog, NewRecord } from '../../log/event-log.ts'
+import type { Telemetry } from '../../telemetry.ts'
 import { isBlank, LineSplitter, TOO_LONG } from './line-splitter.ts'
 
 /** What was done with the events of one request. `errors` are the first `ERRORS_MAX`. */
@@ -33,13 +34,22 @@ const PART_RECORDS_MAX = 1000
 const PART_BYTES_MAX = 256 * 1024
 const PARTS_UNDER_WAY_MAX = 4
 
+export type IntakeDeps = {
+  log: Pick<EventLog, 'append'>
+  /** Of a stream the counts are told as it goes on: it may never end. */
+  telemetry: Pick<Telemetry, 'eventsAccepted' | 'eventsRejected' | 'appendRefused'>
+  sources: Sources
+}
+
 /** Bodies → events → the log. Knows nothing of HTTP but its problems. */
 export class Intake {
-  readonly #log: EventLog
+  readonly #log: IntakeDeps['log']
+  readonly #telemetry: IntakeDeps['telemetry']
   readonly #sources: Sources
 
-  constructor(log: EventLog, sources: Sources) {
+  constructor({ log, telemetry, sources }: IntakeDeps) {
     this.#log = log
+    this.#telemetry = telemetry
     this.#sources = sources
   }
 
@@ -86,13 +96,19 @@ export class Intake {
 
   /**
    * The events of an NDJSON stream of any length, a line each. Holds a few parts of it at a time, and reads on only
-   * as fast as the log takes them. When the log or the body fails, the problem tells what was accepted until then.
+   * as fast as the log takes them. When the log or the body fails, the problem tells what was accepted until then; when
+   * no more is to be read, `accepted` and `rejected` are all lines that were read, and the first of them.
    */
   async takeStream(type: EventType, chunks: AsyncIterable<Buffer>, lineBytesMax: number): Promise<Tally> {
     const tally: Tally = { accepted: 0, rejected: 0, errors: [] }
     const splitter = new LineSplitter(lineBytesMax)
-    const parts = new PartQueue(this.#log, tally)
+    const parts = new PartQueue({ log: this.#log, telemetry: this.#telemetry, type, tally })
     let index = 0
+    let told = 0
+    const tellRejected = () => {
+      if (tally.rejected > told) this.#telemetry.eventsRejected(type, tally.rejected - told)
+      told = tally.rejected
+    }
     const takeLine = (line: Buffer | typeof TOO_LONG) => {
       if (line === TOO_LONG) reject(tally, index++, [{ pointer: '', detail: `is longer than ${lineBytesMax} bytes` }])
       else if (!isBlank(line)) {
@@ -105,6 +121,7 @@ export class Intake {
     try {
       for await (const chunk of chunks) {
         for (const line of splitter.push(chunk)) takeLine(line)
+        tellRejected()
         if (splitter.isEndless) break
         await parts.belowLimit()
       }
@@ -115,8 +132,11 @@ export class Intake {
       if (isEndless && index > 1) throw endlessLine(index - 1)
       return tally
     } catch (error) {
-      await parts.settle()
+      if (!isStopping(error)) await parts.settle()
+      else await parts.finish().catch((failure: unknown) => Promise.reject(withTally(failure, tally)))
       throw withTally(error, tally)
+    } finally {
+      tellRejected()
     }
   }
 
@@ -134,18 +154,18 @@ export class Intake {
   }
 }
 
+type PartQueueDeps = Pick<IntakeDeps, 'log' | 'telemetry'> & { type: EventType; tally: Tally }
+
 /** The parts of a stream on their way to the log. Counts as accepted what the log has confirmed, nothing else. */
 class PartQueue {
-  readonly #log: EventLog
-  readonly #tally: Tally
+  readonly #deps: PartQueueDeps
   #part: NewRecord[] = []
   #partBytes = 0
   #underWay: Promise<void>[] = []
   #failure: { error: unknown } | undefined
 
-  constructor(log: EventLog, tally: Tally) {
-    this.#log = log
-    this.#tally = tally
+  constructor(deps: PartQueueDeps) {
+    this.#deps = deps
   }
 
   add(record: NewRecord): void {
@@ -177,11 +197,14 @@ class PartQueue {
     this.#partBytes = 0
     // A part after one that failed would be out of order for a client that sends the rest again.
     if (this.#failure !== undefined) return
-    const sent = this.#log.append(part).then(
+    const { log, telemetry, type, tally } = this.#deps
+    const sent = log.append(part).then(
       () => {
-        this.#tally.accepted += part.length
+        tally.accepted += part.length
+        telemetry.eventsAccepted(type, part.length)
       },
       (error: unknown) => {
+        if (isFailure(error)) telemetry.appendRefused(error.code, error)
         this.#failure ??= { error }
       },
     )
@@ -215,13 +238,18 @@ function toRecord(event: RunifyEvent): NewRecord {
 }
 
 /** What was accepted before it went wrong is in the log, so the client is told with the problem. */
-function withTally(error: unknown, { accepted, rejected }: Tally): unknown {
+function withTally(error: unknown, { accepted, rejected, errors }: Tally): unknown {
   const more = { accepted, rejected }
   if (error instanceof HttpProblem) {
-    return new HttpProblem(error.code, `${error.message}; ${accepted} events before that were accepted`, { more })
+    const detail = `${error.message}; ${accepted} events before that were accepted`
+    return new HttpProblem(error.code, detail, { more, ...(isStopping(error) && rejected > 0 && { errors }) })
   }
-  if (!(error instanceof Failure)) return error
+  if (!isFailure(error)) return error
   const code = error.code === 'log_overloaded' ? 'log_overloaded' : 'log_unavailable'
   const detail = `${error.message}: ${accepted} events of this stream were accepted; send it again, those with an event_id are not doubled`
   return new HttpProblem(code, detail, { more })
+}
+
+function isStopping(error: unknown): boolean {
+  return error instanceof HttpProblem && error.code === 'stopping'
 }

@@ -12,7 +12,15 @@ import type { EventLog } from '../../log/event-log.ts'
 import type { Telemetry } from '../../telemetry.ts'
 import { Intake, type Sources, SYSTEM_SOURCES, type Tally } from './intake.ts'
 
-export type ReceiverDeps = { log: EventLog; config: Config; telemetry: Telemetry; sources?: Sources }
+/** How long bodies are still read after the server was told to stop. The append and the answer must have their time too. */
+const STOP_MS = 2000
+
+export type ReceiverDeps = {
+  log: Pick<EventLog, 'append' | 'checkReady'>
+  config: Config
+  telemetry: Telemetry
+  sources?: Sources
+}
 
 /** The door: takes events by HTTP and appends them to the log. 2xx is sent only for what the log has durably. */
 export async function createReceiver({
@@ -29,8 +37,10 @@ export async function createReceiver({
     manyClients: true,
     checkReady: () => log.checkReady(),
   })
-  const intake = new Intake(log, sources)
+  const intake = new Intake({ log, telemetry, sources })
   const budget = new BodyBudget(config.pendingBytesMax)
+  // Most of what is on its way arrives in that time; of the rest, a client must hear what was taken.
+  server.onStop(() => void setTimeout(() => budget.stop(), STOP_MS).unref())
 
   for (const type of EVENT_TYPES) {
     server.post(CATALOGUE[type].path, {
@@ -53,7 +63,7 @@ export async function createReceiver({
       handler: async (request) => {
         if (!showsKey(request, canaryKey)) throw new HttpProblem('key_scope', 'only the health check sends canaries')
         request.resume()
-        return { status: 201, body: `{"trace_id":"${await intake.takeCanary()}"}` }
+        return { status: 201, body: `{"trace_id":"${await intake.takeCanary().catch(refused)}"}` }
       },
     })
   }
@@ -64,33 +74,39 @@ export async function createReceiver({
       const key = idempotencyKey(request)
       if (mediaTypeOf(request) === 'application/x-ndjson') {
         forOneEvent(key)
-        return answerTally(type, await intake.takeStream(type, streamBody(request), config.lineBytesMax))
+        const chunks = streamBody(request, budget.stopping)
+        return answerTally(await intake.takeStream(type, chunks, config.lineBytesMax))
       }
       const body = await readBody(request, { bytesMax: config.bodyBytesMax, budget })
       if (isArray(body)) {
         forOneEvent(key)
-        return answerTally(type, await intake.takeArray(type, body))
+        const tally = await intake.takeArray(type, body)
+        telemetry.eventsAccepted(type, tally.accepted)
+        telemetry.eventsRejected(type, tally.rejected)
+        return answerTally(tally)
       }
       const traceId = await intake.takeOne(type, body, key)
       telemetry.eventsAccepted(type, 1)
       return { status: 201, body: `{"trace_id":"${traceId}"}` }
     } catch (error) {
-      if (isFailure(error)) telemetry.appendRefused(error.code, error)
       if (error instanceof HttpProblem && error.code === 'invalid_event') telemetry.eventsRejected(type, 1)
-      throw error
+      return refused(error)
     }
   }
 
-  function answerTally(type: EventType, { accepted, rejected, errors }: Tally): Answer {
-    telemetry.eventsAccepted(type, accepted)
-    telemetry.eventsRejected(type, rejected)
-    if (rejected === 0) return { status: 201, body: JSON.stringify({ accepted, rejected }) }
-    if (accepted > 0) return { status: 207, body: JSON.stringify({ accepted, rejected, errors }) }
-    throw new HttpProblem('invalid_events', `none of the ${rejected} events is valid`, {
-      errors,
-      more: { accepted, rejected },
-    })
+  function refused(error: unknown): never {
+    if (isFailure(error)) telemetry.appendRefused(error.code, error)
+    throw error
   }
+}
+
+function answerTally({ accepted, rejected, errors }: Tally): Answer {
+  if (rejected === 0) return { status: 201, body: JSON.stringify({ accepted, rejected }) }
+  if (accepted > 0) return { status: 207, body: JSON.stringify({ accepted, rejected, errors }) }
+  throw new HttpProblem('invalid_events', `none of the ${rejected} events is valid`, {
+    errors,
+    more: { accepted, rejected },
+  })
 }
 
 /** In a time that says nothing about the key. */
@@ -208,4 +224,5 @@ const PROBLEMS = [
   'log_unavailable',
   'log_overloaded',
   'overloaded',
+  'stopping',
 ] as const
