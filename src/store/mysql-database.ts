@@ -220,13 +220,12 @@ export class MysqlDatabase<DB> implements AsyncDisposable {
   async #waitPrepared(): Promise<void> {
     const done = new AbortController()
     const tooLong = sleep(PREPARED_MS_MAX, undefined, { signal: done.signal }).then(() => {
-      throw this.#waiting('the tables are not ready yet')
+      throw this.#waiting('no answer yet, or its tables are being changed')
     })
     try {
       await Promise.race([this.#prepareOnce(), tooLong])
     } finally {
       done.abort()
-      tooLong.catch(() => {})
     }
   }
 

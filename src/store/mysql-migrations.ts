@@ -44,12 +44,18 @@ async function bringUpToDate(
     { ...options, connectionsMax: 1 },
     { code: schema.code, statementMs: MIGRATION_MS_MAX },
   )
+  signal.throwIfAborted()
   // What it has begun fails then, and is brought to its end by whoever comes next.
-  signal.addEventListener('abort', () => void patient[Symbol.asyncDispose]())
-  await patient.once(async (db) => {
-    await checkServer(db, schema.code)
-    await migrate(db, schema)
-  })
+  const stop = () => void patient[Symbol.asyncDispose]()
+  signal.addEventListener('abort', stop)
+  try {
+    await patient.once(async (db) => {
+      await checkServer(db, schema.code)
+      await migrate(db, schema)
+    })
+  } finally {
+    signal.removeEventListener('abort', stop)
+  }
 }
 
 /**
