@@ -37,8 +37,11 @@ export function readAnomalyThresholds(number: ReadNumber): AnomalyThresholds {
   }
 }
 
-/** Where anomalies are delivered. `secret`: `whsec_` and 24 to 64 bytes in base64, which both sides know. */
-export type WebhookChoice = { name: string; url: string; secret: string }
+/**
+ * Where anomalies are delivered. `secrets`: `whsec_` and 24 to 64 bytes in base64, which both sides know; two while one takes
+ * the other's place.
+ */
+export type WebhookChoice = { name: string; url: string; secrets: readonly string[] }
 
 export type WebhookTiming = {
   /** How long it waits for more, to deliver it together. */
@@ -62,25 +65,29 @@ export function readWebhookTiming(number: ReadNumber): WebhookTiming {
   }
 }
 
-const WEBHOOK = /^([A-Za-z0-9._-]{1,64})=(https?:\/\/[^\s#]+)#(whsec_[A-Za-z0-9+/]{32,88}={0,2})$/
+const WEBHOOK =
+  /^([A-Za-z0-9._-]{1,64})=(https?:\/\/[^\s#]+)#(whsec_[A-Za-z0-9+/]{32,88}={0,2}(?:,whsec_[A-Za-z0-9+/]{32,88}={0,2})?)$/
 const SECRET_BYTES_MIN = 24
 const SECRET_BYTES_MAX = 64
 
-/** `name=https://host/path#whsec_…`, one or more with spaces between them. Neither address nor secret is told in an error. */
+/** `name=https://host/path#whsec_…[,whsec_…]`, one or more with spaces between them. Neither address nor secret is told in an error. */
 export function readWebhooks(variable: string, text: string): WebhookChoice[] {
   const entries = text.split(/\s+/).filter((entry) => entry !== '')
   const webhooks = entries.map((entry, index) => {
-    const [, name, url, secret] = WEBHOOK.exec(entry) ?? []
-    if (name === undefined || url === undefined || secret === undefined || !isPlainAddress(url)) {
-      throw new StartError(`${variable}: entry ${index + 1} must be of the form name=https://host/path#whsec_…`)
+    const [, name, url, together] = WEBHOOK.exec(entry) ?? []
+    if (name === undefined || url === undefined || together === undefined || !isPlainAddress(url)) {
+      throw new StartError(
+        `${variable}: entry ${index + 1} must be of the form name=https://host/path#whsec_…[,whsec_…]`,
+      )
     }
-    const { length } = Buffer.from(secret.slice('whsec_'.length), 'base64')
-    if (length < SECRET_BYTES_MIN || length > SECRET_BYTES_MAX) {
+    const secrets = together.split(',')
+    const lengths = secrets.map((secret) => Buffer.from(secret.slice('whsec_'.length), 'base64').length)
+    if (lengths.some((length) => length < SECRET_BYTES_MIN || length > SECRET_BYTES_MAX)) {
       throw new StartError(
         `${variable}: the secret of ${name} must have ${SECRET_BYTES_MIN} to ${SECRET_BYTES_MAX} bytes`,
       )
     }
-    return { name, url, secret }
+    return { name, url, secrets }
   })
   const names = webhooks.map(({ name }) => name)
   const twice = names.find((name, index) => names.indexOf(name) < index)

@@ -279,15 +279,15 @@ describe('The address of Storage', () => {
 })
 
 describe('Webhooks', () => {
-  const secret = `whsec_${Buffer.alloc(24, 1).toString('base64')}`
+  const [secret, other] = [1, 2].map((byte) => `whsec_${Buffer.alloc(24, byte).toString('base64')}`)
 
   test('are names, addresses and secrets', () => {
     const { webhooks } = readConfig({
-      RUNIFY_WEBHOOKS: ` a=https://x.test/in?k=1#${secret}\n b=http://[::1]:9/#${secret}`,
+      RUNIFY_WEBHOOKS: ` a=https://x.test/in?k=1#${secret}\n b=http://[::1]:9/#${other},${secret}`,
     })
     assert.deepEqual(webhooks, [
-      { name: 'a', url: 'https://x.test/in?k=1', secret },
-      { name: 'b', url: 'http://[::1]:9/', secret },
+      { name: 'a', url: 'https://x.test/in?k=1', secrets: [secret] },
+      { name: 'b', url: 'http://[::1]:9/', secrets: [other, secret] },
     ])
   })
 
@@ -295,6 +295,8 @@ describe('Webhooks', () => {
     'an address without a name': `https://x.test/#${secret}`,
     'an address without a secret': 'a=https://x.test/',
     'a secret that is too short': 'a=https://x.test/#whsec_AAAA',
+    'three secrets': `a=https://x.test/#${secret},${secret},${secret}`,
+    'a second secret that is too long': `a=https://x.test/#${secret},whsec_${Buffer.alloc(65, 1).toString('base64')}`,
     'another scheme': `a=ftp://x.test/#${secret}`,
     'a password in the address': `a=https://u:hidden@x.test/#${secret}`,
     'a name that is there twice': `a=https://x.test/#${secret} a=https://y.test/#${secret}`,

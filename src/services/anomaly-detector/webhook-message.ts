@@ -12,17 +12,24 @@ export function toMessage(webhook: string, anomalies: readonly Anomaly[]): Webho
 
 /**
  * The headers of one try, by the Standard Webhooks specification 1.0 (standardwebhooks.com): the signature is HMAC-SHA256
- * over `id.timestamp.body` with the secret's bytes, in base64 behind `v1,`. `now` in epoch milliseconds.
+ * over `id.timestamp.body` with the secret's bytes, in base64 behind `v1,`; of several secrets one each, with spaces between.
+ * `now` in epoch milliseconds.
  */
-export function signedHeaders(message: WebhookMessage, secret: string, now: number): Record<string, string> {
+export function signedHeaders(
+  message: WebhookMessage,
+  secrets: readonly string[],
+  now: number,
+): Record<string, string> {
   const timestamp = String(Math.floor(now / 1000))
-  const key = Buffer.from(secret.replace(/^whsec_/, ''), 'base64')
-  const signature = createHmac('sha256', key).update(`${message.id}.${timestamp}.${message.body}`).digest('base64')
+  const signatures = secrets.map((secret) => {
+    const key = Buffer.from(secret.replace(/^whsec_/, ''), 'base64')
+    return `v1,${createHmac('sha256', key).update(`${message.id}.${timestamp}.${message.body}`).digest('base64')}`
+  })
   return {
     'content-type': 'application/json',
     'user-agent': 'Runify',
     'webhook-id': message.id,
     'webhook-timestamp': timestamp,
-    'webhook-signature': `v1,${signature}`,
+    'webhook-signature': signatures.join(' '),
   }
 }

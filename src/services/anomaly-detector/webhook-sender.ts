@@ -29,7 +29,10 @@ const RETRY_AFTER_MS_MAX = 3_600_000
 /** By these a receiver says that it does not want what is in the message; by others, that it cannot take anything. */
 const REFUSALS: ReadonlySet<number> = new Set([400, 413, 422])
 
-type Failed = { why: string; retryAfterMs: number; refused: boolean }
+/** By this one it says that there is no receiver any more, and will be none. */
+const GONE = 410
+
+type Failed = { why: string; retryAfterMs: number; refused: boolean; gone: boolean }
 /** `stopped`: the time to stop, the webhook is given up, or is another instance's now. */
 type Outcome = 'taken' | 'refused' | 'stopped'
 
@@ -143,7 +146,7 @@ export class WebhookSender {
       }
       if (signal.aborted) return 'stopped'
       const refused = failure.refused && tries >= refusalsMax
-      const parked = !refused && tries >= timing.triesMax
+      const parked = failure.gone || (!refused && tries >= timing.triesMax)
       telemetry.webhookFailed(webhook.name, { tries, why: failure.why, parked })
       if (refused) return 'refused'
       if (parked) {
@@ -169,15 +172,15 @@ export class WebhookSender {
   /** Undefined when it was taken, or why not. Redirects are not followed: the address is what was configured. */
   async #try(message: WebhookMessage): Promise<Failed | undefined> {
     const { webhook, now } = this.#deps
-    const headers = signedHeaders(message, webhook.secret, now())
+    const headers = signedHeaders(message, webhook.secrets, now())
     const { url } = webhook
     const { signal } = this.#brokenOff
     const reply = await ask({ url, method: 'POST', headers, body: message.body, timeoutMs: TRY_MS_MAX, signal })
-    if (reply.kind === 'none') return { why: reply.why, retryAfterMs: 0, refused: false }
+    if (reply.kind === 'none') return { why: reply.why, retryAfterMs: 0, refused: false, gone: false }
     const { status, headers: answered } = reply
     if (status >= 200 && status < 300) return undefined
     const [why, refused] = [`it answered ${status}`, REFUSALS.has(status)]
-    return { why, retryAfterMs: retryAfterMs(answered['retry-after'], now()), refused }
+    return { why, retryAfterMs: retryAfterMs(answered['retry-after'], now()), refused, gone: status === GONE }
   }
 
   /** Keeps the lease meanwhile; false when it is lost, or the time to stop. */

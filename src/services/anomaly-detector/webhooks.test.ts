@@ -44,6 +44,35 @@ describe('A webhook', () => {
     }
   })
 
+  test('is signed with both secrets while one takes the place of the other', async (t) => {
+    await using place = await openPlace()
+    await using receiver = await openReceiver()
+    const [mine, next] = [Buffer.alloc(32, 7), Buffer.alloc(24, 9)]
+    const secrets = [next, mine].map((bytes) => `whsec_${bytes.toString('base64')}`)
+    await using _sender = await startSender(place, receiver, { secrets })
+    await place.find(1)
+    await t.waitFor(() => assert.equal(receiver.received.length, 1), WAIT)
+    const [{ headers, body }] = receiver.received as [Received]
+    const expected = [signatureOf(headers, body, next), signatureOf(headers, body, mine)]
+    assert.deepEqual(String(headers['webhook-signature']).split(' '), expected)
+  })
+
+  test('that says it is gone for good is parked at once, and loses nothing', async (t) => {
+    await using place = await openPlace()
+    let status = 410
+    await using receiver = await openReceiver((response) => response.writeHead(status).end())
+    const ids = await place.find(3)
+    {
+      await using _sender = await startSender(place, receiver, { fromStart: true })
+      await t.waitFor(async () => assert.equal((await place.anomalies.webhooks.parked()).size, 1), WAIT)
+    }
+    assert.equal(receiver.received.length, 1)
+    status = 200
+    receiver.received.length = 0
+    await using _sender = await startSender(place, receiver)
+    await t.waitFor(() => assert.deepEqual(receiver.ids(), ids), WAIT)
+  })
+
   test('is tried again with the same id until it takes it, and misses nothing', async (t) => {
     await using place = await openPlace()
     let tries = 0
@@ -258,12 +287,13 @@ async function startSender(
     name = 'test',
     timing = PROMPT,
     fromStart = false,
-  }: { name?: string; timing?: WebhookTiming; fromStart?: boolean } = {},
+    secrets = [SECRET],
+  }: { name?: string; timing?: WebhookTiming; fromStart?: boolean; secrets?: string[] } = {},
 ) {
   const stop = new AbortController()
   const store = anomalies.webhooks
   const sender = new WebhookSender({
-    webhook: { name, url, secret: SECRET },
+    webhook: { name, url, secrets },
     timing,
     store,
     telemetry: createTelemetry('anomaly-detector', 'silent'),
@@ -311,7 +341,10 @@ async function openReceiver(reply: Reply = (response) => response.writeHead(200)
 
 /** As a receiver checks it, written down from the specification. */
 function isSigned(headers: IncomingHttpHeaders, body: string): boolean {
+  return headers['webhook-signature'] === signatureOf(headers, body, Buffer.alloc(32, 7))
+}
+
+function signatureOf(headers: IncomingHttpHeaders, body: string, key: Buffer): string {
   const signed = `${headers['webhook-id']}.${headers['webhook-timestamp']}.${body}`
-  const expected = createHmac('sha256', Buffer.alloc(32, 7)).update(signed).digest('base64')
-  return headers['webhook-signature'] === `v1,${expected}`
+  return `v1,${createHmac('sha256', key).update(signed).digest('base64')}`
 }
