@@ -1,4 +1,6 @@
 import type { Config, StoreChoice } from './config.ts'
+import type { SetAside } from './disk/set-aside.ts'
+import { isFailure, StartError } from './errors.ts'
 import type { EventLog } from './log/event-log.ts'
 import type { AnomalyStore } from './services/anomaly-detector/anomaly-store.ts'
 import type { StatisticsStore } from './services/processing/statistics-store.ts'
@@ -14,7 +16,16 @@ export async function openLog({ log, pendingBytesMax, logRetentionDays }: Config
   const limits = { pendingBytesMax }
   if (log.kind === 'kafka') return (await import('./log/kafka-log.ts')).openKafkaLog({ ...log, limits })
   const { EmbeddedLog } = await import('./log/embedded-log.ts')
-  return new EmbeddedLog({ dir: log.dir, limits, retentionMs: daysMs(logRetentionDays) })
+  return orStartError(() => new EmbeddedLog({ dir: log.dir, limits, retentionMs: daysMs(logRetentionDays) }))
+}
+
+/** What keeps a file of the data folder from being opened is for a person to mend. */
+async function orStartError<T>(open: () => T | Promise<T>): Promise<T> {
+  try {
+    return await open()
+  } catch (error) {
+    throw isFailure(error) ? new StartError(error.message, { cause: error }) : error
+  }
 }
 
 /** Has old events removed from an embedded log that is to keep them for some days only; a broker does so by itself. */
@@ -37,19 +48,30 @@ function daysMs(days: number): number | undefined {
 
 export async function openStore(choice: StoreChoice, opening?: Opening): Promise<EventStore> {
   if (choice.kind === 'mysql') return (await import('./store/mysql-store.ts')).openMysqlStore(choice, opening)
-  return (await import('./store/sqlite-store.ts')).openSqliteStore(choice)
+  const { openSqliteStore } = await import('./store/sqlite-store.ts')
+  return orStartError(() => openSqliteStore(choice))
 }
 
-export async function openStatistics(choice: StoreChoice, opening?: Opening): Promise<StatisticsStore> {
+export async function openStatistics(
+  choice: StoreChoice,
+  opening?: Opening,
+  setAside?: (news: SetAside) => void,
+): Promise<StatisticsStore> {
   if (choice.kind === 'mysql')
     return (await import('./services/processing/mysql-statistics.ts')).openMysqlStatistics(choice, opening)
-  return (await import('./services/processing/sqlite-statistics.ts')).openSqliteStatistics(choice)
+  const { openSqliteStatistics } = await import('./services/processing/sqlite-statistics.ts')
+  return orStartError(() => openSqliteStatistics(choice, setAside))
 }
 
-export async function openAnomalies(choice: StoreChoice, opening?: Opening): Promise<AnomalyStore> {
+export async function openAnomalies(
+  choice: StoreChoice,
+  opening?: Opening,
+  setAside?: (news: SetAside) => void,
+): Promise<AnomalyStore> {
   if (choice.kind === 'mysql')
     return (await import('./services/anomaly-detector/mysql-anomalies.ts')).openMysqlAnomalies(choice, opening)
-  return (await import('./services/anomaly-detector/sqlite-anomalies.ts')).openSqliteAnomalies(choice)
+  const { openSqliteAnomalies } = await import('./services/anomaly-detector/sqlite-anomalies.ts')
+  return orStartError(() => openSqliteAnomalies(choice, setAside))
 }
 
 /** Storage by HTTP where its address is given; undefined where Processing reads the store itself. */

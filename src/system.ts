@@ -7,7 +7,7 @@ import { lockFolder } from './log/folder-lock.ts'
 import { ServiceThread } from './service-thread.ts'
 import type { StatisticsStore } from './services/processing/statistics-store.ts'
 import type { EventStore } from './store/event-store.ts'
-import { createTelemetry } from './telemetry.ts'
+import { createTelemetry, type Telemetry } from './telemetry.ts'
 
 export type Addresses = Partial<Record<ServiceName, string>>
 
@@ -122,6 +122,7 @@ export async function startServices(
   services: readonly ServiceName[],
   { opened, addresses, started }: Starting,
 ): Promise<void> {
+  const telemetries: Partial<Record<ServiceName, Telemetry>> = {}
   let log: Promise<EventLog> | undefined
   const openLogOnce = () => {
     log ??= openLog(config).then((it) => opened.use(it))
@@ -134,7 +135,9 @@ export async function startServices(
   }
   let statistics: Promise<StatisticsStore> | undefined
   const openStatisticsOnce = () => {
-    statistics ??= openStatistics(config.store, { atOnce: true }).then((it) => opened.use(it))
+    statistics ??= openStatistics(config.store, { atOnce: true }, telemetryOf('processing').fileSetAside).then((it) =>
+      opened.use(it),
+    )
     return statistics
   }
   const addressOf = (service: ServiceName) => findService(service, { addresses, config })
@@ -187,8 +190,9 @@ export async function startServices(
     'anomaly-detector': async () => {
       const { createAnomalyDetector } = await import('./services/anomaly-detector/anomaly-detector.ts')
       const log = await openLogOnce()
-      const anomalies = opened.use(await openAnomalies(config.store, { atOnce: true }))
-      return createAnomalyDetector({ log, anomalies, config, telemetry: telemetryOf('anomaly-detector') })
+      const telemetry = telemetryOf('anomaly-detector')
+      const anomalies = opened.use(await openAnomalies(config.store, { atOnce: true }, telemetry.fileSetAside))
+      return createAnomalyDetector({ log, anomalies, config, telemetry })
     },
     'health-check': async () => {
       const { createHealthCheck } = await import('./services/health-check/health-check.ts')
@@ -210,7 +214,11 @@ export async function startServices(
     for (const server of servers) void server.stopAccepting()
   })
 
-  function telemetryOf(service: ServiceName) {
-    return createTelemetry(service, config.logLevel)
+  function telemetryOf(service: ServiceName): Telemetry {
+    const telemetry = telemetries[service] ?? createTelemetry(service, config.logLevel)
+    // Before anything of the folder is opened: a disk that is full keeps it from being.
+    if (telemetries[service] === undefined && usesFolder(config, [service])) telemetry.folderUsed(config.dataDir)
+    telemetries[service] = telemetry
+    return telemetry
   }
 }

@@ -1,8 +1,11 @@
 import cluster from 'node:cluster'
+import { basename } from 'node:path'
 import { isatty } from 'node:tty'
 import { type DestinationStream, type Logger, pino } from 'pino'
 import { AggregatorRegistry, Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import type { Config } from './config.ts'
+import type { SetAside } from './disk/set-aside.ts'
+import { freeBytes, sizeBytes } from './disk/space.ts'
 import type { EventType } from './events/catalogue.ts'
 import { DEAD_LETTER_REASONS } from './log/dead-letter.ts'
 import type { PartitionCursor } from './log/position.ts'
@@ -67,6 +70,15 @@ function metricsReader(registry: Registry): () => Promise<string> {
     asked.set(id, answer)
     primary.send({ type: 'runify:metrics', id } satisfies MetricsMessage)
     return answer.promise
+  }
+}
+
+/** A folder that is gone must not keep the other metrics from being told. */
+function orNothing(look: () => number): number {
+  try {
+    return look()
+  } catch {
+    return Number.NaN
   }
 }
 
@@ -261,6 +273,12 @@ function describeEvents(log: Logger, registry: Registry) {
     help: 'When a canary last came all the way through, Unix time; 0 before the first',
     registers,
   })
+  const setAside = new Counter({
+    name: 'runify_files_set_aside_total',
+    help: 'Damaged files that were moved away and made anew',
+    labelNames: ['file'],
+    registers,
+  })
   // A series that begins at 1 has not grown for Prometheus: what an alert waits for is there from the beginning, at 0.
   for (const reason of DEAD_LETTER_REASONS) dead.inc({ reason }, 0)
   for (const hop of ['accepted', 'stored', 'counted']) canariesLost.inc({ hop }, 0)
@@ -270,6 +288,25 @@ function describeEvents(log: Logger, registry: Registry) {
   return {
     metricsType: registry.contentType,
     metrics: metricsReader(registry),
+    /** Tells of the data folder from then on, at each look. */
+    folderUsed: (dir: string) => {
+      const free: Gauge = new Gauge({
+        name: 'runify_data_free_bytes',
+        help: 'Room that is left on the disk of the data folder',
+        registers,
+        collect: () => free.set(orNothing(() => freeBytes(dir))),
+      })
+      const size: Gauge = new Gauge({
+        name: 'runify_data_size_bytes',
+        help: 'What the files of the data folder take',
+        registers,
+        collect: () => size.set(orNothing(() => sizeBytes(dir))),
+      })
+    },
+    fileSetAside: (news: SetAside) => {
+      setAside.inc({ file: basename(news.file) })
+      log.error(news, 'a damaged file was set aside and is made anew')
+    },
     listening: (address: string) => log.info({ address }, 'listening'),
     stopped: () => log.info('stopped'),
     requestDone: (at: { method: string; route: string; status: number }, seconds: number) =>

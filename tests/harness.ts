@@ -16,6 +16,9 @@ export type Environment = Record<string, string>
 export type Json = Record<string, unknown>
 export type Exit = { code: number | null; signal: NodeJS.Signals | null }
 
+/** As whom it runs, and within which command, that must run it in its own place (`exec`). */
+export type SpawnedAs = Pick<SpawnOptions, 'uid' | 'gid'> & { within?: readonly string[] }
+
 export type RunifyProcess = Runify & {
   pid: number
   exited: Promise<Exit>
@@ -62,8 +65,9 @@ export async function startInProcess(environment: Environment = {}): Promise<Run
 export async function spawnRunify(
   { dir, ...environment }: { dir: string } & Environment,
   services: readonly ServiceName[] = SERVICES,
+  options: SpawnedAs = {},
 ): Promise<RunifyProcess> {
-  const { child, exited, stderr } = spawnMain({ dir, ...environment }, services)
+  const { child, exited, stderr } = spawnMain({ dir, ...environment }, services, options)
   const addresses: Partial<Record<ServiceName, string>> = {}
   const listening = new Promise<void>((resolve) => {
     createInterface({ input: child.stdout as NonNullable<typeof child.stdout> }).on('line', (line) => {
@@ -103,9 +107,9 @@ export async function spawnRunify(
 /** A process that is expected to end by itself: what it said, and how it ended. */
 export async function runToExit(
   { dir, ...environment }: { dir: string } & Environment,
-  user: Pick<SpawnOptions, 'uid' | 'gid'> = {},
+  options: SpawnedAs = {},
 ): Promise<Exit & { stderr: string }> {
-  const { child, exited, stderr } = spawnMain({ dir, ...environment }, [], user)
+  const { child, exited, stderr } = spawnMain({ dir, ...environment }, [], options)
   child.stdout?.resume()
   try {
     return { ...(await within(START_MS_MAX, exited, 'runify to give up')), stderr: stderr() }
@@ -176,12 +180,13 @@ export async function settled(
 function spawnMain(
   { dir, ...environment }: { dir: string } & Environment,
   services: readonly ServiceName[] = [],
-  user: Pick<SpawnOptions, 'uid' | 'gid'> = {},
+  { within = [], ...user }: SpawnedAs = {},
 ) {
   const standard = { ...NO_CANARIES, RUNIFY_DATA_DIR: dir, PROCESSING_PERIOD_MS: PROMPT_PERIOD_MS }
   const env = { ...FREE_PORTS, ...standard, ...environment }
   const options: SpawnOptions = { env, stdio: ['ignore', 'pipe', 'pipe'], ...user }
-  const child: ChildProcess = spawn(process.execPath, [MAIN, ...services], options)
+  const [command, ...args] = [...within, process.execPath, MAIN, ...services] as [string, ...string[]]
+  const child: ChildProcess = spawn(command, args, options)
   let text = ''
   child.stderr?.setEncoding('utf8').on('data', (chunk: string) => {
     text += chunk

@@ -1,5 +1,9 @@
+import { statSync } from 'node:fs'
+import { join } from 'node:path'
 import { openLog, openStatistics, openStore } from '../adapters.ts'
 import { type Config, readConfig } from '../config.ts'
+import { findDamage } from '../disk/find-damage.ts'
+import { setAside } from '../disk/set-aside.ts'
 import { isFailure, StartError } from '../errors.ts'
 import { TOPICS } from '../events/catalogue.ts'
 import type { EventLog } from '../log/event-log.ts'
@@ -21,6 +25,8 @@ rebuild store: fills the store anew from the log. Empties the store and the stat
 began is stored. A MySQL database that is gone is made again. RUNIFY_LOG, RUNIFY_STORE and RUNIFY_DATA_DIR say where
 they are, as for Runify itself. On Kafka and MySQL everything may go on running meanwhile: answers are of what is stored
 so far. On the embedded pair Runify must be stopped. Processing counts anew as the store fills.
+
+A store.db that is damaged is set aside first, as store.db.damaged-<time>.
 
 What retention has removed from the log cannot be read from it: think before you rebuild a store that holds more.
 
@@ -75,6 +81,7 @@ async function rebuildStore(config: Config, progress: Progress): Promise<Awaited
     const { createMysqlDatabase } = await import('../store/mysql-database.ts')
     await createMysqlDatabase(config.store)
   }
+  if (config.store.kind === 'embedded') setDamagedAside(join(config.store.dir, 'store.db'), progress)
   const log = opened.use(await openLog(config))
   const store = opened.use(await openStore(config.store))
   const statistics = opened.use(await openStatistics(config.store))
@@ -98,6 +105,12 @@ async function rebuildStore(config: Config, progress: Progress): Promise<Awaited
     if (isFailure(consumer.trouble) && !consumer.trouble.retryable) throw consumer.trouble
     await new Promise((resolve) => setTimeout(resolve, LOOK_MS))
   }
+}
+
+/** It could not be emptied. Nobody has it open: the folder is ours. */
+function setDamagedAside(path: string, progress: Progress): void {
+  const why = statSync(path, { throwIfNoEntry: false })?.size === 0 ? 'it is empty' : findDamage(path, { quick: true })
+  if (why !== undefined) progress.note(`${path} is damaged (${why}) and is now ${setAside(path)}`)
 }
 
 async function endsOf(log: EventLog): Promise<PartitionCursor[]> {

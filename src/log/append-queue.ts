@@ -96,7 +96,8 @@ export class AppendQueue {
 
   #writeNext(): void {
     const records = this.#takeBatch()
-    if (records.length === 0) {
+    // Not `records`: an append of none asks whether the log takes any.
+    if (this.#underWay.length === 0) {
       this.#becomeIdle()
       return
     }

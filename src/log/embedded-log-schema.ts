@@ -25,13 +25,18 @@ CREATE TABLE IF NOT EXISTS group_cursors (
 /** A connection to the log's file. `FULL` makes every commit a synced one: durable means durable. */
 export function openLogFile(file: string): DatabaseSync {
   const database = new DatabaseSync(file, { timeout: 10_000 })
-  database.exec(`
-    PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -2000;
-    PRAGMA journal_size_limit = 67108864;
-  `)
-  database.exec(SCHEMA)
-  takeOverFirstForm(database)
-  return database
+  try {
+    database.exec(`
+      PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -2000;
+      PRAGMA journal_size_limit = 67108864;
+    `)
+    database.exec(SCHEMA)
+    takeOverFirstForm(database)
+    return database
+  } catch (error) {
+    database.close()
+    throw error
+  }
 }
 
 /** The first form of the log had a row for each record, in `appended`. */

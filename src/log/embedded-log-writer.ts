@@ -1,4 +1,5 @@
 import { parentPort, workerData } from 'node:worker_threads'
+import { FilePlace, type Identity } from '../disk/file-place.ts'
 import { CANARY } from '../events/catalogue.ts'
 import { openLogFile } from './embedded-log-schema.ts'
 import type { PackedRecords } from './packed-records.ts'
@@ -11,17 +12,19 @@ import type { PackedRecords } from './packed-records.ts'
 /** At least so many of them are in the log, at most twice as many. */
 const CANARIES_KEPT = 5000
 
-export type WriterData = { file: string }
+/** The file is the one that its readers have opened, and no other. */
+export type WriterData = { file: string; identity: Identity }
 
-/** What is written together. `bytes` of all pieces share one buffer, which is transferred. */
+/** What is written together; nothing is written to see whether it could be. `bytes` of all pieces share one buffer, which is transferred. */
 export type PackedBatch = readonly PackedRecords[]
 
-export type WriterAnswer = { ok: true } | { ok: false; message: string; errcode: number | undefined }
+export type WriterAnswer = { ok: true } | { ok: false; message: string; errcode: number | undefined; lost: boolean }
 
 if (parentPort !== null) run(workerData as WriterData)
 
-function run({ file }: WriterData): void {
+function run({ file, identity }: WriterData): void {
   const database = openLogFile(file)
+  const place = new FilePlace(file, identity)
   const ensurePartition = database.prepare(
     'INSERT INTO partitions VALUES (?, ?, 0, 0, 0) ON CONFLICT (topic, partition) DO NOTHING',
   )
@@ -32,6 +35,7 @@ function run({ file }: WriterData): void {
   const moveFirst = database.prepare('UPDATE partitions SET first = ? WHERE topic = ? AND partition = ?')
   const remove = database.prepare('DELETE FROM batches WHERE topic = ? AND partition = ? AND next <= ?')
   const insert = database.prepare('INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?)')
+  const readVersion = database.prepare('PRAGMA user_version')
 
   parentPort?.on('message', (batch: PackedBatch | 'close') => {
     if (batch === 'close') {
@@ -42,16 +46,26 @@ function run({ file }: WriterData): void {
     parentPort?.postMessage(answer(batch))
   })
 
+  /** The place is looked at after the sync: what was removed before that is not acknowledged. */
   function answer(batch: PackedBatch): WriterAnswer {
     try {
       database.exec('BEGIN IMMEDIATE')
-      write(batch)
+      if (batch.length === 0) touch()
+      else write(batch)
       database.exec('COMMIT')
-      return { ok: true }
+      const why = place.whyLost()
+      return why === undefined ? { ok: true } : { ok: false, message: why, errcode: undefined, lost: true }
     } catch (error) {
       if (database.isTransaction) database.exec('ROLLBACK')
-      return { ok: false, message: String(error), errcode: (error as { errcode?: number }).errcode }
+      const { message, errcode } = error as Error & { errcode?: number }
+      return { ok: false, message, errcode, lost: false }
     }
+  }
+
+  /** Writes a page, and changes nothing. */
+  function touch(): void {
+    const { user_version: version } = readVersion.get() as { user_version: number }
+    database.exec(`PRAGMA user_version = ${version}`)
   }
 
   function write(batch: PackedBatch): void {

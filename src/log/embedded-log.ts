@@ -1,9 +1,12 @@
 import { createHash } from 'node:crypto'
-import { join, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
 import { BroadcastChannel, Worker } from 'node:worker_threads'
+import { DataFile } from '../disk/data-file.ts'
+import { Lost } from '../disk/file-place.ts'
 import { makeFolder } from '../disk/folder.ts'
-import { Failure, isFailure } from '../errors.ts'
+import { FULL_BYTES, freeBytes } from '../disk/space.ts'
+import { Failure } from '../errors.ts'
 import { TOPICS } from '../events/catalogue.ts'
 import { type AppendLimits, AppendQueue, DEFAULT_APPEND_LIMITS } from './append-queue.ts'
 import { openLogFile } from './embedded-log-schema.ts'
@@ -49,13 +52,15 @@ const WAKE_GUARD_MS = 500
 export class EmbeddedLog implements EventLog {
   readonly #database: DatabaseSync
   readonly #options: Required<Pick<EmbeddedLogOptions, 'partitions'>> & {
-    file: string
     retentionMs: number | undefined
   }
+  readonly #file: DataFile
   readonly #queue: AppendQueue
   readonly #news: BroadcastChannel
   readonly #statements: ReturnType<typeof prepareStatements>
   #writer: LogWriter | undefined
+  /** Why the last write failed; undefined when it did not. */
+  #refusal: Failure | undefined
   #newsPause: NodeJS.Timeout | undefined
   #newsWaiting = false
   #waiters = new Set<() => void>()
@@ -64,8 +69,9 @@ export class EmbeddedLog implements EventLog {
   constructor(options: EmbeddedLogOptions) {
     makeFolder(options.dir)
     const file = join(resolve(options.dir), 'log.db')
-    this.#options = { file, partitions: options.partitions ?? 1, retentionMs: options.retentionMs }
-    this.#database = openLogFile(file)
+    this.#options = { partitions: options.partitions ?? 1, retentionMs: options.retentionMs }
+    this.#file = new DataFile(file)
+    this.#database = this.#file.openNow(() => openLogFile(file))
     this.#statements = prepareStatements(this.#database)
     this.#queue = new AppendQueue((records) => this.#write(records), { ...DEFAULT_APPEND_LIMITS, ...options.limits })
     this.#news = new BroadcastChannel(`runify-log:${file}`)
@@ -121,6 +127,8 @@ export class EmbeddedLog implements EventLog {
       }
     }
     while (!signal.aborted) {
+      // What is read of a log that is gone will not be there after a restart: nobody is to count on it.
+      this.#guard(() => this.#file.check())
       // Waiting begins before the last look, so that news that come in between are not slept through.
       using news = this.#nextNews(signal)
       let more = false
@@ -153,7 +161,9 @@ export class EmbeddedLog implements EventLog {
 
   async checkReady(): Promise<void> {
     this.#guard(() => this.#statements.partitions.all(''))
+    this.#file.check()
     if (this.#writer?.failure !== undefined) throw this.#writer.failure
+    if (this.#refusal !== undefined) await this.#tryAgain(this.#refusal)
   }
 
   /** Removes the records before `offset`, as retention does. */
@@ -181,13 +191,32 @@ export class EmbeddedLog implements EventLog {
     if (this.#newsWaiting) this.#news.postMessage(null)
     this.#wake()
     this.#news.close()
+    this.#file[Symbol.dispose]()
     this.#database.close()
   }
 
   async #write(records: NewRecord[]): Promise<void> {
-    this.#writer ??= new LogWriter({ file: this.#options.file })
-    await this.#writer.write(packRecords(records, (key) => partitionOf(key, this.#options.partitions)))
-    this.#announce()
+    try {
+      this.#writer ??= this.#openWriter()
+      await this.#writer.write(packRecords(records, (key) => partitionOf(key, this.#options.partitions)))
+    } catch (cause) {
+      this.#refusal = this.#file.explain(cause)
+      throw this.#refusal
+    }
+    this.#refusal = undefined
+    if (records.length > 0) this.#announce()
+  }
+
+  /** The writer opens the file by its path, and must not make another one there. */
+  #openWriter(): LogWriter {
+    this.#file.check()
+    return new LogWriter({ file: this.#file.path, identity: this.#file.identity })
+  }
+
+  /** Whoever asks whether the log is ready tries it: who is told that it is not sends nothing that would. */
+  async #tryAgain(refusal: Failure): Promise<void> {
+    if (freeBytes(dirname(this.#file.path)) < FULL_BYTES) throw refusal
+    await this.#queue.append([])
   }
 
   #announce(): void {
@@ -255,12 +284,7 @@ export class EmbeddedLog implements EventLog {
 
   #guard<T>(work: () => T): T {
     if (this.#closed) throw closed()
-    try {
-      return work()
-    } catch (cause) {
-      if (isFailure(cause)) throw cause
-      throw new Failure('log_unavailable', 'the embedded log cannot be read', { retryable: true, cause })
-    }
+    return this.#file.guardNow(work)
   }
 }
 
@@ -297,7 +321,7 @@ class LogWriter {
 
   #settle(answer: WriterAnswer): void {
     if (answer.ok) this.#answer?.resolve()
-    else this.#answer?.reject(unwritable(answer))
+    else this.#answer?.reject(answer.lost ? new Lost(answer.message) : Object.assign(new Error(answer.message), answer))
     this.#answer = undefined
   }
 
@@ -338,11 +362,6 @@ function prepareStatements(database: DatabaseSync) {
         'AND next <= (SELECT first FROM partitions WHERE topic = ?1 AND partition = ?2)',
     ),
   }
-}
-
-function unwritable({ message, errcode }: { message: string; errcode: number | undefined }): Failure {
-  const cause = Object.assign(new Error(message), { errcode })
-  return new Failure('log_unavailable', 'the embedded log cannot be written', { retryable: true, cause })
 }
 
 function closed(): Failure {

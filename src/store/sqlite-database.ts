@@ -2,8 +2,8 @@ import { dirname } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { Kysely, sql } from 'kysely'
 import { type Migration, Migrator } from 'kysely/migration'
+import { FilePlace, Lost } from '../disk/file-place.ts'
 import { makeFolder } from '../disk/folder.ts'
-import { Failure, type FailureCode, isFailure } from '../errors.ts'
 import { NodeSqliteDialect } from './node-sqlite-dialect.ts'
 
 /**
@@ -11,14 +11,29 @@ import { NodeSqliteDialect } from './node-sqlite-dialect.ts'
  * stand at an earlier commit, with the cursor of that commit, and what is missing is read from the log again. The log
  * itself syncs every commit. A killed process loses nothing either way.
  */
-export function openSqlite(file: string, { cacheMib }: { cacheMib: number }): DatabaseSync {
+export function openSqlite(file: string, options: { cacheMib: number }): SqliteConnection {
   makeFolder(dirname(file))
-  const database = new DatabaseSync(file, { timeout: 10_000 })
-  database.exec(`
-    PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -${cacheMib * 1024};
-    PRAGMA wal_autocheckpoint = 8000; PRAGMA journal_size_limit = 67108864;
-  `)
-  return database
+  return new SqliteConnection(file, options)
+}
+
+/** It knows whether its file is still where it was opened. */
+export class SqliteConnection extends DatabaseSync {
+  readonly place: FilePlace
+
+  constructor(file: string, { cacheMib }: { cacheMib: number }) {
+    super(file, { timeout: 10_000 })
+    try {
+      this.exec(`
+        PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -${cacheMib * 1024};
+        PRAGMA wal_autocheckpoint = 8000; PRAGMA journal_size_limit = 67108864;
+      `)
+    } catch (error) {
+      // What is damaged is moved away, and may not be open then.
+      this.close()
+      throw error
+    }
+    this.place = new FilePlace(file)
+  }
 }
 
 /**
@@ -66,11 +81,16 @@ export function openReader<DB>(
 /** Those of one thread take turns: waiting for another's transaction blocks the thread, and so that other. */
 let lastOpening: Promise<unknown> = Promise.resolve()
 
-/** Runs a piece of a transaction's work whole or not at all. Nothing in it may await. */
-export function transact<T>(database: DatabaseSync, work: () => T): T {
+/**
+ * Runs a piece of a transaction's work whole or not at all. Nothing in it may await. Throws a `Lost` and commits nothing
+ * where the file is gone.
+ */
+export function transact<T>(database: SqliteConnection, work: () => T): T {
   database.exec('BEGIN IMMEDIATE')
   try {
     const result = work()
+    const why = database.place.whyLost()
+    if (why !== undefined) throw new Lost(why)
     database.exec('COMMIT')
     return result
   } catch (error) {
@@ -84,14 +104,4 @@ const REFUSALS = new Set([275, 1299, 3091, 1811, 18, 20])
 
 export function isRefusal(error: unknown): boolean {
   return REFUSALS.has((error as { errcode?: number }).errcode ?? 0)
-}
-
-/** Turns what the driver throws into our own failure. */
-export async function guard<T>(code: FailureCode, work: () => T | Promise<T>): Promise<T> {
-  try {
-    return await work()
-  } catch (cause) {
-    if (isFailure(cause)) throw cause
-    throw new Failure(code, 'the embedded database failed', { retryable: true, cause })
-  }
 }

@@ -1,4 +1,3 @@
-import type { DatabaseSync } from 'node:sqlite'
 import { setImmediate as others } from 'node:timers/promises'
 import { Failure } from '../errors.ts'
 import type { RunifyEvent } from '../events/catalogue.ts'
@@ -6,7 +5,7 @@ import { FORGOTTEN_TOPIC, type Tombstone } from '../log/tombstone.ts'
 import { uuidToBytes } from './columns.ts'
 import { ERASED_TYPES, type ErasedType, FINGERPRINT_DIGITS, MS_PER_HOUR, topicOf } from './event-queries.ts'
 import type { ForgetBatch } from './event-store.ts'
-import { transact } from './sqlite-database.ts'
+import { type SqliteConnection, transact } from './sqlite-database.ts'
 
 /** What is erased in one transaction: some milliseconds, so that requests need not wait for a user of many events. */
 const CHUNK_ROWS = 1000
@@ -15,7 +14,7 @@ const CHUNK_ROWS = 1000
  * Carries tombstones out. The invariant: the tombstone is there before the first event is erased, so that none is written
  * behind it; and its cursor moves when all are. Killed in between, it begins again and finds less to do.
  */
-export function prepareForgetting(database: DatabaseSync) {
+export function prepareForgetting(database: SqliteConnection) {
   const statements = prepareStatements(database)
   const cursorOf = (partition: number) =>
     (statements.cursor.get(FORGOTTEN_TOPIC, partition) as { next: number } | undefined)?.next ?? 0
@@ -82,7 +81,7 @@ export function prepareForgetting(database: DatabaseSync) {
 
 type ErasedRow = { log_partition: number; log_offset: number; date_created: number; tail: string }
 
-function prepareStatements(database: DatabaseSync) {
+function prepareStatements(database: SqliteConnection) {
   const types = Object.fromEntries(
     ERASED_TYPES.map((type) => [
       type,

@@ -1,6 +1,7 @@
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite'
 import type { CompiledQuery, Kysely } from 'kysely'
+import { DataFile } from '../disk/data-file.ts'
 import { Failure } from '../errors.ts'
 import { CANARY, EVENT_TYPES, type EventType, type RunifyEvent } from '../events/catalogue.ts'
 import { sameContent } from '../events/codec.ts'
@@ -39,18 +40,26 @@ import type {
 } from './event-store.ts'
 import type { TextFormat, TextRow } from './event-text.ts'
 import { eventMigrations } from './migrations/events.ts'
-import { guard, isRefusal, openReader, openSqlite, transact } from './sqlite-database.ts'
+import { isRefusal, openReader, openSqlite, type SqliteConnection, transact } from './sqlite-database.ts'
 import { prepareForgetting } from './sqlite-forgetting.ts'
 
 /** Opens the events' database `store.db` in the folder, and brings it to its newest form. */
 export async function openSqliteStore({ dir }: { dir: string }): Promise<SqliteStore> {
-  return guard('store_unavailable', async () => {
-    const file = join(dir, 'store.db')
-    const reader = await openReader<EventDatabase>(file, eventMigrations('sqlite'), 'event_migrations')
-    const texts = new ArrayReader(openSqlite(file, { cacheMib: 2 }))
-    return new SqliteStore({ reader, texts, writer: openSqlite(file, { cacheMib: 12 }) })
+  const path = join(resolve(dir), 'store.db')
+  const file = new DataFile(path)
+  return file.open(async () => {
+    await using opened = new AsyncDisposableStack()
+    const reader = await openReader<EventDatabase>(path, eventMigrations('sqlite'), 'event_migrations')
+    opened.defer(() => reader.destroy())
+    const texts = new ArrayReader(opened.use(openSqlite(path, { cacheMib: 2 })))
+    const writer = opened.use(openSqlite(path, { cacheMib: 12 }))
+    const store = new SqliteStore({ file, reader, texts, writer })
+    opened.move()
+    return store
   })
 }
+
+type Opened = { file: DataFile; reader: Kysely<EventDatabase>; texts: ArrayReader; writer: SqliteConnection }
 
 /**
  * The store on one machine. One connection writes, with prepared statements and no await inside a transaction; another
@@ -58,13 +67,15 @@ export async function openSqliteStore({ dir }: { dir: string }): Promise<SqliteS
  */
 class SqliteStore implements EventStore {
   readonly writesAtOnce = 1
+  readonly #file: DataFile
   readonly #reader: Kysely<EventDatabase>
   readonly #texts: ArrayReader
-  readonly #writer: DatabaseSync
+  readonly #writer: SqliteConnection
   readonly #statements: ReturnType<typeof prepareStatements>
   readonly #forgetting: ReturnType<typeof prepareForgetting>
 
-  constructor({ reader, texts, writer }: { reader: Kysely<EventDatabase>; texts: ArrayReader; writer: DatabaseSync }) {
+  constructor({ file, reader, texts, writer }: Opened) {
+    this.#file = file
     this.#reader = reader
     this.#texts = texts
     this.#writer = writer
@@ -75,11 +86,11 @@ class SqliteStore implements EventStore {
   }
 
   cursors(): Promise<PartitionCursor[]> {
-    return guard('store_unavailable', () => readCursors(this.#reader))
+    return this.#file.guard(() => readCursors(this.#reader))
   }
 
   write(batch: StoreBatch): Promise<WriteOutcome> {
-    return guard('store_unavailable', () => {
+    return this.#file.guard(() => {
       try {
         return transact(this.#writer, () => this.#writeBatch(batch))
       } catch (error) {
@@ -90,57 +101,57 @@ class SqliteStore implements EventStore {
   }
 
   writeCanaries(batch: CanaryBatch): Promise<void> {
-    return guard('store_unavailable', () => transact(this.#writer, () => this.#writeCanaries(batch)))
+    return this.#file.guard(() => transact(this.#writer, () => this.#writeCanaries(batch)))
   }
 
   canary(traceId: string): Promise<StoredCanary | undefined> {
-    return guard('store_unavailable', () => readCanary(this.#reader, traceId))
+    return this.#file.guard(() => readCanary(this.#reader, traceId))
   }
 
   page(query: PageQuery): Promise<RunifyEvent[]> {
-    return guard('store_unavailable', () => readPage(this.#reader, query))
+    return this.#file.guard(() => readPage(this.#reader, query))
   }
 
   textPage(query: PageQuery & { format: TextFormat }): Promise<TextPage> {
-    return guard('store_unavailable', () =>
+    return this.#file.guard(() =>
       readTextPage(this.#reader, query, (compiled, take) => this.#texts.each(compiled, take)),
     )
   }
 
   changes(query: { after: Cursors; limit: number }): Promise<ChangePage> {
-    return guard('store_unavailable', () => readChanges(this.#reader, query))
+    return this.#file.guard(() => readChanges(this.#reader, query))
   }
 
   forget(batch: ForgetBatch): Promise<void> {
-    return guard('store_unavailable', () => this.#forgetting.forget(batch))
+    return this.#file.guard(() => this.#forgetting.forget(batch))
   }
 
   erasure(requestId: string): Promise<Erasure | undefined> {
-    return guard('store_unavailable', () => readErasure(this.#reader, requestId))
+    return this.#file.guard(() => readErasure(this.#reader, requestId))
   }
 
   erasedEvents(query: Parameters<EventStore['erasedEvents']>[0]): Promise<ErasedEvent[]> {
-    return guard('store_unavailable', () => readErased(this.#reader, query))
+    return this.#file.guard(() => readErased(this.#reader, query))
   }
 
   held(of: Parameters<EventStore['held']>[0]): Promise<Held> {
-    return guard('store_unavailable', () => readHeld(this.#reader, of))
+    return this.#file.guard(() => readHeld(this.#reader, of))
   }
 
   userEvents(query: Parameters<EventStore['userEvents']>[0]): Promise<StoredEvent[]> {
-    return guard('store_unavailable', () => readUserEvents(this.#reader, query))
+    return this.#file.guard(() => readUserEvents(this.#reader, query))
   }
 
   counts(): Promise<Record<EventType, number>> {
-    return guard('store_unavailable', () => readCounts(this.#reader))
+    return this.#file.guard(() => readCounts(this.#reader))
   }
 
   event(traceId: string): Promise<StoredEvent | undefined> {
-    return guard('store_unavailable', () => readEvent(this.#reader, traceId))
+    return this.#file.guard(() => readEvent(this.#reader, traceId))
   }
 
   clear(): Promise<void> {
-    return guard('store_unavailable', () =>
+    return this.#file.guard(() =>
       transact(this.#writer, () => {
         for (const table of EVENT_TABLES) this.#writer.exec(`DELETE FROM ${table}`)
       }),
@@ -149,9 +160,11 @@ class SqliteStore implements EventStore {
 
   async checkReady(): Promise<void> {
     await this.cursors()
+    this.#file.check()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#file[Symbol.dispose]()
     await this.#reader.destroy()
     this.#texts.close()
     if (this.#writer.isOpen) this.#writer.close()

@@ -1,9 +1,11 @@
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
 import type { Kysely } from 'kysely'
+import { DataFile } from '../../disk/data-file.ts'
+import { openDerived, type SetAside } from '../../disk/set-aside.ts'
 import type { PartitionCursor } from '../../log/position.ts'
 import { uuidToBytes } from '../../store/columns.ts'
-import { guard, isRefusal, openReader, openSqlite, transact } from '../../store/sqlite-database.ts'
+import { isRefusal, openReader, openSqlite, type SqliteConnection, transact } from '../../store/sqlite-database.ts'
 import type { Anomaly, AnomalyType } from './anomaly.ts'
 import type { AnomalyQuery, AnomalyStore, ForgettingBatch, JudgedBatch, JudgeOutcome } from './anomaly-store.ts'
 import { refusedRecord, refuseGap } from './anomaly-store.ts'
@@ -21,35 +23,52 @@ import {
 import type { FoundAnomaly, RefusedRecord } from './detector.ts'
 import { WebhookTables } from './webhook-tables.ts'
 
-/** Opens the detector's database `anomalies.db` in the folder, and brings it to its newest form. */
-export async function openSqliteAnomalies({ dir }: { dir: string }): Promise<AnomalyStore> {
-  return guard('anomalies_unavailable', async () => {
-    const file = join(dir, 'anomalies.db')
-    const reader = await openReader<AnomalyDatabase>(file, anomalyMigrations('sqlite'), 'anomaly_migrations')
-    return new SqliteAnomalies(reader, openSqlite(file, { cacheMib: 8 }))
-  })
+/**
+ * Opens the detector's database `anomalies.db` in the folder, and brings it to its newest form. One that is damaged is set
+ * aside: all is judged anew from the log.
+ */
+export async function openSqliteAnomalies(
+  { dir }: { dir: string },
+  setAside: (news: SetAside) => void = () => {},
+): Promise<AnomalyStore> {
+  const path = join(resolve(dir), 'anomalies.db')
+  const open = () => {
+    const file = new DataFile(path)
+    return file.open(async () => {
+      await using opened = new AsyncDisposableStack()
+      const reader = await openReader<AnomalyDatabase>(path, anomalyMigrations('sqlite'), 'anomaly_migrations')
+      opened.defer(() => reader.destroy())
+      const writer = opened.use(openSqlite(path, { cacheMib: 8 }))
+      const anomalies = new SqliteAnomalies(file, reader, writer)
+      opened.move()
+      return anomalies
+    })
+  }
+  return openDerived(path, open, setAside)
 }
 
 class SqliteAnomalies implements AnomalyStore {
   readonly writesAtOnce = 1
   readonly webhooks: WebhookTables
+  readonly #file: DataFile
   readonly #reader: Kysely<AnomalyDatabase>
-  readonly #writer: DatabaseSync
+  readonly #writer: SqliteConnection
   readonly #statements: ReturnType<typeof prepareStatements>
 
-  constructor(reader: Kysely<AnomalyDatabase>, writer: DatabaseSync) {
+  constructor(file: DataFile, reader: Kysely<AnomalyDatabase>, writer: SqliteConnection) {
+    this.#file = file
     this.#reader = reader
     this.#writer = writer
     this.#statements = prepareStatements(writer)
-    this.webhooks = new WebhookTables('sqlite', (work) => guard('anomalies_unavailable', () => work(reader)))
+    this.webhooks = new WebhookTables('sqlite', (work) => file.guard(() => work(reader)))
   }
 
   cursors(): Promise<PartitionCursor[]> {
-    return guard('anomalies_unavailable', () => readCursors(this.#reader))
+    return this.#file.guard(() => readCursors(this.#reader))
   }
 
   judge(batch: JudgedBatch): Promise<JudgeOutcome> {
-    return guard('anomalies_unavailable', () => {
+    return this.#file.guard(() => {
       try {
         return { kind: 'judged' as const, anomalies: transact(this.#writer, () => this.#judge(batch)) }
       } catch (error) {
@@ -60,26 +79,28 @@ class SqliteAnomalies implements AnomalyStore {
   }
 
   forget(batch: ForgettingBatch): Promise<void> {
-    return guard('anomalies_unavailable', () => transact(this.#writer, () => this.#forget(batch)))
+    return this.#file.guard(() => transact(this.#writer, () => this.#forget(batch)))
   }
 
   page(query: AnomalyQuery): Promise<Anomaly[]> {
-    return guard('anomalies_unavailable', () => readPage(this.#reader, query))
+    return this.#file.guard(() => readPage(this.#reader, query))
   }
 
   anomaly(anomalyId: string): Promise<Anomaly | undefined> {
-    return guard('anomalies_unavailable', () => readAnomaly(this.#reader, anomalyId))
+    return this.#file.guard(() => readAnomaly(this.#reader, anomalyId))
   }
 
   counts(): Promise<Record<AnomalyType, number>> {
-    return guard('anomalies_unavailable', () => readCounts(this.#reader))
+    return this.#file.guard(() => readCounts(this.#reader))
   }
 
   async checkReady(): Promise<void> {
     await this.cursors()
+    this.#file.check()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#file[Symbol.dispose]()
     await this.#reader.destroy()
     if (this.#writer.isOpen) this.#writer.close()
   }

@@ -36,13 +36,15 @@ export type Ground = {
   processingReadsStorage: boolean
 }
 
+const EMBEDDED = 'the embedded'
+
 export function groundOf({ log, store, storageUrl }: Pick<Config, 'log' | 'store' | 'storageUrl'>): Ground {
   const mysql = store.kind === 'mysql'
   return {
-    log: log.kind === 'kafka' ? 'Kafka' : 'the embedded log',
-    store: mysql ? 'MySQL' : 'the embedded store',
-    statistics: mysql ? 'MySQL' : 'the embedded statistics',
-    anomalies: mysql ? 'MySQL' : 'the embedded anomalies',
+    log: log.kind === 'kafka' ? 'Kafka' : `${EMBEDDED} log`,
+    store: mysql ? 'MySQL' : `${EMBEDDED} store`,
+    statistics: mysql ? 'MySQL' : `${EMBEDDED} statistics`,
+    anomalies: mysql ? 'MySQL' : `${EMBEDDED} anomalies`,
     processingReadsStorage: storageUrl !== undefined,
   }
 }
@@ -100,7 +102,8 @@ function rootOf(service: ServiceName, verdicts: Verdicts, ground: Ground): strin
 function describeCause(dependency: string, services: ServiceName[], verdicts: Verdicts, ground: Ground): string {
   const own = services.find((service) => TITLES[service] === dependency)
   const others = services.filter((service) => service !== own)
-  const waiting = others.length === 0 ? '' : `${listOf(others)} cannot reach ${dependency}`
+  const waiting =
+    others.length === 0 ? '' : `${listOf(others)} cannot reach ${dependency}${reasonOf(dependency, others, verdicts)}`
   if (own !== undefined) {
     const fault = describeFault(own, verdicts.get(own) as Verdict, ground) as string
     return waiting === '' ? fault : `${fault}; ${waiting}`
@@ -109,6 +112,16 @@ function describeCause(dependency: string, services: ServiceName[], verdicts: Ve
   if (well.length === 0) return waiting
   const able = listOf(well.map(([service]) => service))
   return `${waiting}, though ${able} can: look at what lies between them`
+}
+
+/** What the services say of a file of their own: there is no server to look at instead. */
+function reasonOf(dependency: string, services: readonly ServiceName[], verdicts: Verdicts): string {
+  if (!dependency.startsWith(EMBEDDED)) return ''
+  const details = services.flatMap((service) => {
+    const verdict = verdicts.get(service)
+    return verdict?.kind === 'not_ready' ? [verdict.detail] : []
+  })
+  return `: ${[...new Set(details)].join('; ')}`
 }
 
 /** Whether a service would not be healthy without it. */

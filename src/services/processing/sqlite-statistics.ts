@@ -1,8 +1,10 @@
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
 import type { Kysely } from 'kysely'
+import { DataFile } from '../../disk/data-file.ts'
+import { openDerived, type SetAside } from '../../disk/set-aside.ts'
 import { nextOf, type PartitionCursor } from '../../log/position.ts'
-import { guard, openReader, openSqlite, transact } from '../../store/sqlite-database.ts'
+import { openReader, openSqlite, type SqliteConnection, transact } from '../../store/sqlite-database.ts'
 import { type HourRange, prepareHours, readHours } from './counted-hours-tables.ts'
 import type { ScopeReader } from './day-tables.ts'
 import { type ErasedUser, sameErasures, standAt } from './erasing.ts'
@@ -33,44 +35,66 @@ import {
   statisticsMigrations,
 } from './statistics-tables.ts'
 
-/** Opens the statistics' database `statistics.db` in the folder, and brings it to its newest form. */
-export async function openSqliteStatistics({ dir }: { dir: string }): Promise<StatisticsStore> {
-  return guard('statistics_unavailable', async () => {
-    const file = fileIn(dir)
-    const reader = await openReader<StatisticsDatabase>(file, statisticsMigrations('sqlite'), 'statistics_migrations')
-    return new SqliteStatistics(dir, reader)
-  })
+/**
+ * Opens the statistics' database `statistics.db` in the folder, and brings it to its newest form. One that is damaged is set
+ * aside: all is counted anew from the store.
+ */
+export async function openSqliteStatistics(
+  { dir }: { dir: string },
+  setAside: (news: SetAside) => void = () => {},
+): Promise<StatisticsStore> {
+  const path = fileIn(dir)
+  const open = () => {
+    const file = new DataFile(path)
+    return file.open(async () => {
+      await using opened = new AsyncDisposableStack()
+      const reader = await openReader<StatisticsDatabase>(path, statisticsMigrations('sqlite'), 'statistics_migrations')
+      opened.defer(() => reader.destroy())
+      const writer = opened.use(openSqlite(path, { cacheMib: 8 }))
+      const scopes = opened.use(openSqlite(path, { cacheMib: 2 }))
+      const statistics = new SqliteStatistics({ file, reader, writer, scopes })
+      opened.move()
+      return statistics
+    })
+  }
+  return openDerived(path, open, setAside)
 }
 
 export function fileIn(dir: string): string {
-  return join(dir, 'statistics.db')
+  return join(resolve(dir), 'statistics.db')
+}
+
+type Opened = {
+  file: DataFile
+  reader: Kysely<StatisticsDatabase>
+  writer: SqliteConnection
+  scopes: SqliteConnection
 }
 
 class SqliteStatistics implements StatisticsStore {
-  readonly #dir: string
+  readonly #file: DataFile
   readonly #reader: Kysely<StatisticsDatabase>
-  readonly #writer: DatabaseSync
+  readonly #writer: SqliteConnection
   readonly #statements: ReturnType<typeof prepareStatements>
   readonly #scopes: DatabaseSync
   readonly #history: History
   readonly #lists = new PlayLists()
 
-  constructor(dir: string, reader: Kysely<StatisticsDatabase>) {
-    const file = fileIn(dir)
-    this.#dir = dir
+  constructor({ file, reader, writer, scopes }: Opened) {
+    this.#file = file
     this.#reader = reader
-    this.#writer = openSqlite(file, { cacheMib: 8 })
-    this.#statements = prepareStatements(this.#writer)
-    this.#scopes = openSqlite(file, { cacheMib: 2 })
-    this.#history = new History(prepareReading(this.#scopes))
+    this.#writer = writer
+    this.#statements = prepareStatements(writer)
+    this.#scopes = scopes
+    this.#history = new History(prepareReading(scopes))
   }
 
   cursors(): Promise<PartitionCursor[]> {
-    return guard('statistics_unavailable', async () => (await readCursors(this.#reader)).cursors)
+    return this.#file.guard(async () => (await readCursors(this.#reader)).cursors)
   }
 
   fold({ from, to, parts, now }: Fold): Promise<boolean> {
-    return guard('statistics_unavailable', () =>
+    return this.#file.guard(() =>
       transact(this.#writer, () => {
         for (const { topic, partition } of to) {
           const row = this.#statements.cursor.get(topic, partition) as { next: number } | undefined
@@ -88,7 +112,7 @@ class SqliteStatistics implements StatisticsStore {
   }
 
   erase(erased: ErasedUser): Promise<boolean> {
-    return guard('statistics_unavailable', () =>
+    return this.#file.guard(() =>
       transact(this.#writer, () => {
         if (!standAt(this.#counted(), erased.from)) return false
         this.#statements.erase(erased)
@@ -101,23 +125,23 @@ class SqliteStatistics implements StatisticsStore {
   }
 
   totals(of: TotalsQuery): Promise<Totals> {
-    return guard('statistics_unavailable', () => this.#history.totals(of))
+    return this.#file.guard(() => this.#history.totals(of))
   }
 
   daily(of: DailyQuery): Promise<DailyTotals> {
-    return guard('statistics_unavailable', () => this.#history.daily(of))
+    return this.#file.guard(() => this.#history.daily(of))
   }
 
   records(of: ScopeAt): ReturnType<StatisticsStore['records']> {
-    return guard('statistics_unavailable', () => this.#history.records(of))
+    return this.#file.guard(() => this.#history.records(of))
   }
 
   played(of: PlayedQuery): ReturnType<StatisticsStore['played']> {
-    return guard('statistics_unavailable', () => this.#reader.transaction().execute((db) => this.#lists.read(db, of)))
+    return this.#file.guard(() => this.#reader.transaction().execute((db) => this.#lists.read(db, of)))
   }
 
   hours(range: HourRange): ReturnType<StatisticsStore['hours']> {
-    return guard('statistics_unavailable', () =>
+    return this.#file.guard(() =>
       this.#reader.transaction().execute(async (db) => ({
         hours: await readHours(db, range),
         cursors: (await readCursors(db)).cursors,
@@ -126,13 +150,11 @@ class SqliteStatistics implements StatisticsStore {
   }
 
   beside(): Promise<StatisticsBeside> {
-    return guard('statistics_unavailable', () =>
-      openBeside({ live: this.#reader, writer: this.#writer, dir: this.#dir }),
-    )
+    return this.#file.guard(() => openBeside({ file: this.#file, live: this.#reader, writer: this.#writer }))
   }
 
   clear(): Promise<void> {
-    return guard('statistics_unavailable', () =>
+    return this.#file.guard(() =>
       transact(this.#writer, () => {
         for (const table of STATISTICS_TABLES) this.#writer.exec(`DELETE FROM ${table}`)
       }),
@@ -145,9 +167,11 @@ class SqliteStatistics implements StatisticsStore {
 
   async checkReady(): Promise<void> {
     await this.cursors()
+    this.#file.check()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#file[Symbol.dispose]()
     await this.#reader.destroy()
     for (const database of [this.#writer, this.#scopes]) if (database.isOpen) database.close()
   }

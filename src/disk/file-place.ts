@@ -1,0 +1,65 @@
+import { statSync } from 'node:fs'
+import { basename } from 'node:path'
+
+/** Which file is at a path, and at those beside it: device and inode. */
+export type Identity = Readonly<Record<string, string>>
+
+/** What was written will not be there after a restart. */
+export class Lost extends Error {}
+
+/** What a commit goes to: the file, and the write-ahead log in which its newest part is. */
+const WRITTEN = ['', '-wal']
+/** Without the last one, another process would open a second index of the same write-ahead log. */
+const ALL = [...WRITTEN, '-shm']
+
+/**
+ * Whether the files of an open SQLite database are still at their paths. One that was removed or replaced takes every
+ * write as before, and nothing of it is there after a restart. By path only: to open the file and close it again would
+ * let go of SQLite's own locks, which belong to the process.
+ */
+export class FilePlace {
+  readonly path: string
+  readonly identity: Identity
+
+  /** Takes the files that are there now, or those that another connection has found when it opened them. */
+  constructor(path: string, identity: Identity = identify(path)) {
+    this.path = path
+    this.identity = identity
+  }
+
+  /** Why a commit that was made just now will not be there after a restart; undefined: it will. Takes microseconds. */
+  whyLost(): string | undefined {
+    return this.#missing(WRITTEN)
+  }
+
+  /** Likewise of all files. */
+  whyGone(): string | undefined {
+    return this.#missing(ALL)
+  }
+
+  #missing(suffixes: readonly string[]): string | undefined {
+    for (const suffix of suffixes) {
+      const known = this.identity[suffix]
+      const now = known === undefined ? undefined : idOf(this.path + suffix)
+      if (now === known) continue
+      const what = now === undefined ? 'removed' : 'replaced'
+      return `${basename(this.path)}${suffix} was ${what} while it was in use: put it back, or start Runify again`
+    }
+    return undefined
+  }
+}
+
+function identify(path: string): Identity {
+  const found = ALL.map((suffix) => [suffix, idOf(path + suffix)] as const)
+  return Object.fromEntries(found.filter((entry): entry is [string, string] => entry[1] !== undefined))
+}
+
+function idOf(path: string): string | undefined {
+  try {
+    const stats = statSync(path, { bigint: true, throwIfNoEntry: false })
+    return stats && `${stats.dev}:${stats.ino}`
+  } catch {
+    // The folder is no folder any more, or nobody may look into it: the file cannot be reached.
+    return undefined
+  }
+}
