@@ -36,9 +36,14 @@ export class Supervised implements AsyncDisposable {
   /** Resolves when it is ready. */
   static async start(service: ServiceName, environment: Environment): Promise<Supervised> {
     const [port] = (await freePorts(1)) as [number]
-    const supervised = new Supervised(service, port, environment)
+    const supervised = Supervised.begin(service, environment, port)
     await supervised.ready()
     return supervised
+  }
+
+  /** Waits for nothing. */
+  static begin(service: ServiceName, environment: Environment, port: number): Supervised {
+    return new Supervised(service, port, environment)
   }
 
   async ready(): Promise<void> {
