@@ -2,6 +2,7 @@
 export type FailureCode =
   | 'log_unavailable'
   | 'log_overloaded'
+  | 'record_too_large'
   | 'store_unavailable'
   | 'statistics_unavailable'
   | 'anomalies_unavailable'
@@ -24,6 +25,26 @@ export class Failure extends Error {
     this.name = 'Failure'
     this.code = code
     this.retryable = options.retryable
+  }
+}
+
+/** Some records of an append can never be taken as the log is set up. All its other records are durable. */
+export class RecordsTooLarge extends Failure {
+  /** Which of the append's records, from 0, in order. */
+  readonly indexes: readonly number[]
+  /** What a record may have, with its key and all that goes around it. */
+  readonly bytesMax: number
+
+  constructor(indexes: readonly number[], bytesMax: number) {
+    super('record_too_large', `the log takes records of at most ${bytesMax} bytes`, { retryable: false })
+    this.indexes = indexes
+    this.bytesMax = bytesMax
+  }
+
+  /** The same for the records from `start` on and before `end` alone; undefined where none of them is too large. */
+  within(start: number, end: number): RecordsTooLarge | undefined {
+    const indexes = this.indexes.filter((index) => index >= start && index < end).map((index) => index - start)
+    return indexes.length === 0 ? undefined : new RecordsTooLarge(indexes, this.bytesMax)
   }
 }
 

@@ -342,9 +342,9 @@ function describeEvents(log: Logger, registry: Registry) {
       redriven.inc({ outcome: letter.outcome })
       log.info(letter, 'a dead letter was to be sent again')
     },
-    recordsRemovedUnread: (gap: { topic: string; partition: number; from: number; to: number }) => {
+    recordsRemovedUnread: (gap: { topic: string; partition: number; from: number; to: number; records?: number }) => {
       failures.inc({ work: 'consume', code: 'removed_unread' })
-      log.error(gap, 'retention removed records that were never read')
+      log.error(gap, 'retention or compaction removed records that were never read')
     },
     eventsCounted: (count: number, cursors: readonly PartitionCursor[]) => {
       counted.inc(count)

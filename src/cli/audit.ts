@@ -26,7 +26,11 @@ const MS_PER_HOUR = 3_600_000
 const HOURS = 24
 const COLUMNS = ['type', 'hour', 'accepted', 'stored', 'counted', 'pending', 'dead_letters', 'forgotten'] as const
 
-type Hour = Record<(typeof COLUMNS)[number], string | number> & { equal: boolean | null; rightly_counted: boolean }
+type Hour = Record<(typeof COLUMNS)[number], string | number> & {
+  equal: boolean | null
+  rightly_counted: boolean
+  lost?: number
+}
 type Difference = { type: string; trace_id: string | null; partition: number; offset: number; detail: string }
 type Answer = { equal: boolean; complete: boolean; hours: Hour[]; differences: Record<string, Difference[]> }
 
@@ -85,7 +89,8 @@ function tableOf({ equal, complete, hours, differences }: Answer): string {
   return `${[...table, ...found, verdict].join('\n')}\n`
 }
 
-function verdictOf({ equal, rightly_counted }: Hour): string {
+function verdictOf({ equal, rightly_counted, lost = 0 }: Hour): string {
+  if (lost > 0) return `differs, and the log has lost ${lost}`
   if (equal === null) return 'the log is no longer whole'
   return equal ? 'equal' : rightly_counted ? 'differs' : 'differs, also from what is counted'
 }

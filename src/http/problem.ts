@@ -22,6 +22,7 @@ export const PROBLEMS = {
   body_timeout: { status: 408, title: 'The body came too slowly' },
   removed: { status: 410, title: 'It is no longer there' },
   body_too_large: { status: 413, title: 'The body is too large' },
+  event_too_large: { status: 413, title: 'The event is too large' },
   uri_too_long: { status: 414, title: 'The address is too long' },
   unsupported_media_type: { status: 415, title: 'The media type is not supported' },
   unsupported_encoding: { status: 415, title: 'The content encoding is not supported' },
@@ -78,6 +79,7 @@ export class HttpProblem extends Error {
 export const PROBLEM_OF_FAILURE: Record<FailureCode, ProblemCode> = {
   log_unavailable: 'log_unavailable',
   log_overloaded: 'log_overloaded',
+  record_too_large: 'event_too_large',
   store_unavailable: 'store_unavailable',
   statistics_unavailable: 'statistics_unavailable',
   anomalies_unavailable: 'anomalies_unavailable',

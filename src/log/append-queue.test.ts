@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
 import fc from 'fast-check'
-import { Failure, isFailure } from '../errors.ts'
+import { Failure, isFailure, RecordsTooLarge } from '../errors.ts'
 import { type AppendLimits, AppendQueue, DEFAULT_APPEND_LIMITS } from './append-queue.ts'
 import type { NewRecord } from './event-log.ts'
 
@@ -55,6 +55,22 @@ async function stateOf(promise: Promise<void>): Promise<'waits' | 'resolved' | '
 const overloaded = (error: unknown) => isFailure(error, 'log_overloaded') && error.retryable
 
 describe('AppendQueue', () => {
+  test('tells of records that are too large only whose they are, and of the others that they are written', async () => {
+    const { queue, begun, occupy } = startQueue()
+    const { first, write } = await occupy()
+    const appends = [['a', 'b'], ['c'], ['d', 'e', 'f']].map((names) => queue.append(names.map((name) => record(name))))
+    write.finish()
+    await first
+    const next = await begun(1)
+    assert.equal(next.names, 'a,b,c,d,e,f')
+    next.fail(new RecordsTooLarge([1, 3, 5], 1000))
+    const outcomes = await Promise.allSettled(appends)
+    assert.deepEqual(
+      outcomes.map((outcome) => (outcome.status === 'fulfilled' ? 'written' : outcome.reason.indexes)),
+      [[1], 'written', [0, 2]],
+    )
+  })
+
   test('writes an append without waiting for others when nothing is under way', async () => {
     const { queue, begun } = startQueue()
     const append = queue.append([record('a'), record('b')])

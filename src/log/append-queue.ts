@@ -1,4 +1,4 @@
-import { Failure } from '../errors.ts'
+import { Failure, RecordsTooLarge } from '../errors.ts'
 import type { NewRecord } from './event-log.ts'
 
 export type AppendLimits = {
@@ -108,9 +108,28 @@ export class AppendQueue {
       },
       (error) => {
         if (error instanceof Failure && error.retryable) this.#fail(error)
-        this.#settle((waiting) => waiting.reject(error))
+        if (error instanceof RecordsTooLarge) this.#settleEach(error)
+        else this.#settle((waiting) => waiting.reject(error))
       },
     )
+  }
+
+  /** All but these records are written: only whose they are is told. */
+  #settleEach(tooLarge: RecordsTooLarge): void {
+    this.#failing = undefined
+    const own = new Map<Waiting, RecordsTooLarge>()
+    let start = 0
+    for (const waiting of this.#underWay) {
+      const end = start + waiting.records.length
+      const some = tooLarge.within(start, end)
+      if (some !== undefined) own.set(waiting, some)
+      start = end
+    }
+    this.#settle((waiting) => {
+      const some = own.get(waiting)
+      if (some === undefined) waiting.resolve()
+      else waiting.reject(some)
+    })
   }
 
   #settle(answer: (waiting: Waiting) => void): void {

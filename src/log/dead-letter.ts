@@ -1,3 +1,4 @@
+import { RecordsTooLarge } from '../errors.ts'
 import { type EpochMs, formatInstant, parseInstant } from '../events/instant.ts'
 import type { EventLog, LogRecord, NewRecord, RecordBatch } from './event-log.ts'
 import type { Position } from './position.ts'
@@ -34,16 +35,44 @@ export function letterFor(
   return { ...why, topic, partition, offset: record.offset, record }
 }
 
-/** Before the cursor moves behind their records: a crash between the two writes letters twice, and loses none. */
+/**
+ * Before the cursor moves behind their records: a crash between the two writes letters twice, and loses none. Of a
+ * record that makes a larger letter than the log takes, as much is kept as there is room for.
+ */
 export async function buryLetters(
-  { log, telemetry }: { log: EventLog; telemetry: { deadLetter: (letter: Omit<DeadLetter, 'record'>) => void } },
+  {
+    log,
+    telemetry,
+  }: { log: Pick<EventLog, 'append'>; telemetry: { deadLetter: (letter: Omit<DeadLetter, 'record'>) => void } },
   letters: readonly DeadLetter[],
 ): Promise<void> {
   if (letters.length === 0) return
-  await log.append(letters.map((letter) => encodeDeadLetter(letter, Date.now())))
+  try {
+    await log.append(letters.map((letter) => encodeDeadLetter(letter, Date.now())))
+  } catch (error) {
+    if (!(error instanceof RecordsTooLarge)) throw error
+    const shortened = error.indexes.map((index) => shorten(letters[index] as DeadLetter, error.bytesMax))
+    await log.append(shortened.map((letter) => encodeDeadLetter(letter, Date.now())))
+  }
   for (const { reason, detail, topic, partition, offset } of letters) {
     telemetry.deadLetter({ reason, detail, topic, partition, offset })
   }
+}
+
+/** What a letter has beside its JSON, and what its new detail has more than the old one, at most. */
+const LETTER_OVERHEAD_BYTES = 512
+const SHORT_TEXT_CHARACTERS = 100
+
+function shorten(letter: DeadLetter, bytesMax: number): DeadLetter {
+  const { record } = letter
+  const { length } = record.value
+  const without = encodeDeadLetter({ ...letter, record: { ...record, value: new Uint8Array() } }, Date.now())
+  const room = bytesMax - LETTER_OVERHEAD_BYTES - without.value.byteLength
+  // Four characters of base64 are three bytes.
+  const kept = Math.min(length, Math.max(0, Math.floor(room / 4) * 3))
+  const [key, why] = [record.key, letter.detail].map((text) => (room > 0 ? text : text.slice(0, SHORT_TEXT_CHARACTERS)))
+  const detail = `${why}; the log takes only the first ${kept} of its ${length} bytes here`
+  return { ...letter, detail, record: { ...record, key: key as string, value: record.value.subarray(0, kept) } }
 }
 
 /** Whether a record of the topic says that its event is not stored. What nobody can read says so too. */

@@ -16,7 +16,17 @@ export type LogRecord = {
  * Consecutive records of one partition: everything the log holds from offset `from` up to, not including, `next`.
  * Offsets may be missing between them (retention, compaction), so `next` can be more than the last offset + 1.
  */
-export type RecordBatch = { topic: string; partition: number; from: number; next: number; records: LogRecord[] }
+export type RecordBatch = {
+  topic: string
+  partition: number
+  from: number
+  next: number
+  records: LogRecord[]
+  /** So many records that it had between two offsets are no more, as compaction removes them. */
+  gap?: OffsetGap
+}
+
+export type OffsetGap = { from: number; to: number; records: number }
 
 /** `first` is the oldest offset that is still there, `next` the one that the next record will get. */
 export type PartitionRange = { partition: number; first: number; next: number }
@@ -34,7 +44,8 @@ export interface EventLog extends AsyncDisposable {
   /**
    * Resolves when all the records are durable, so that no crash of any process loses them. When it rejects, each of
    * them may be in the log or not: append them again, readers tell repeats apart. Calls that wait at the same time
-   * are made durable together. Throws `log_overloaded` (retryable) at once when too much is waiting already.
+   * are made durable together. Throws `log_overloaded` (retryable) at once when too much is waiting already, and
+   * `RecordsTooLarge` when the log can never take some of them: all the others are durable then.
    */
   append(records: readonly NewRecord[]): Promise<void>
 

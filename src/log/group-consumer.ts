@@ -22,8 +22,8 @@ export type GroupWork = {
    */
   handle: (batch: RecordBatch) => Promise<void>
   failed: (work: 'consume' | 'commit', error: unknown) => void
-  /** Retention has removed these records before they came. */
-  removedUnread: (gap: { topic: string; partition: number; from: number; to: number }) => void
+  /** Retention or compaction has removed these records before they came: all between the two, or so many. */
+  removedUnread: (gap: { topic: string; partition: number; from: number; to: number; records?: number }) => void
 }
 
 const RETRY_MS = 200
@@ -81,6 +81,7 @@ export class GroupConsumer {
       expected.set(id, next)
       await lanes.start(id, async () => {
         if (from > expectedFrom) removedUnread({ topic, partition, from: expectedFrom, to: from })
+        if (batch.gap !== undefined) removedUnread({ topic, partition, ...batch.gap })
         await handle(from > expectedFrom ? { ...batch, from: expectedFrom } : batch)
         commits.add({ topic, partition, next })
         this.trouble = undefined

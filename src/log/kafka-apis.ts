@@ -1,11 +1,12 @@
 import { createAPI, fetchV12, type Reader, Writer } from '@platformatic/kafka'
+import type { NewRecord } from './event-log.ts'
 
 /**
  * The two requests that carry records, with the records as bytes. All requests have one version each, those of Kafka
  * 3.0, which 4.x has kept: there is nothing to negotiate.
  */
 
-export type ProduceBatch = { topic: string; partition: number; bytes: Buffer }
+export type ProduceBatch = { topic: string; partition: number; bytes: Buffer; records: readonly NewRecord[] }
 export type Produced = { topic: string; partition: number; errorCode: number }
 
 const ALL_IN_SYNC = -1

@@ -67,7 +67,11 @@ export class KafkaCluster implements AsyncDisposable {
   }
 
   leader(topic: string, partition: number): Broker | undefined {
-    return this.#nodes.get(this.#layouts.get(topic)?.leaders[partition] ?? -1)
+    return this.#nodes.get(this.leaderNode(topic, partition) ?? -1)
+  }
+
+  leaderNode(topic: string, partition: number): number | undefined {
+    return this.#layouts.get(topic)?.leaders[partition]
   }
 
   /** Asks a broker anew; the same question is asked once at a time. */

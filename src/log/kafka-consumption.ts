@@ -1,11 +1,12 @@
 import type { Failure } from '../errors.ts'
-import type { EventLog, LogRecord, RecordBatch } from './event-log.ts'
+import type { EventLog, LogRecord, OffsetGap, RecordBatch } from './event-log.ts'
 import { partitionId, type TopicPartition } from './kafka-assignment.ts'
 import type { KafkaCluster } from './kafka-cluster.ts'
 import { toFailure } from './kafka-failure.ts'
 import { PartitionFetcher, type Source } from './kafka-fetcher.ts'
 import { GroupMember, type Membership } from './kafka-group-member.ts'
 import { LoneMember } from './kafka-lone-member.ts'
+import { joinGaps } from './kafka-records.ts'
 
 type ConsumeOptions = Parameters<EventLog['consume']>[0]
 
@@ -14,6 +15,8 @@ type Reading = Source & {
   given: number
   /** The same, or further where there were no records behind it. */
   reached: number
+  /** What was passed over since `given`. */
+  gap?: OffsetGap | undefined
 }
 
 /**
@@ -51,6 +54,10 @@ export class KafkaConsumption implements AsyncDisposable {
         : new GroupMember(cluster, { group, topics, membership, abandoned })
     options.signal.addEventListener('abort', this.#wake)
     this.#running = this.#member.run(this.#stopped.signal).catch((error) => this.#tell(toFailure(error)))
+  }
+
+  get topics(): readonly string[] {
+    return this.#options.topics
   }
 
   get group(): string | undefined {
@@ -180,6 +187,7 @@ export class KafkaConsumption implements AsyncDisposable {
         reading.given = reader.from
       }
       reader.take(records, this.#options.batchRecordsMax - records.length)
+      reading.gap = joinGaps(reading.gap, reader.takeGap())
       reading.reached = reader.next
       if (!reader.done) break
       readers.shift()
@@ -188,8 +196,10 @@ export class KafkaConsumption implements AsyncDisposable {
     this.#fetcher.pump()
     if (records.length === 0) return undefined
     const { topic, partition, given: from, reached: next } = reading
+    const { gap } = reading
     reading.given = next
-    return { topic, partition, from, next, records }
+    reading.gap = undefined
+    return { topic, partition, from, next, records, ...(gap && { gap }) }
   }
 
   #tell(failure?: Failure): void {

@@ -1,8 +1,14 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { describe, test } from 'node:test'
-import { createTopicsV6, metadataV11 } from '@platformatic/kafka'
-import { isFailure } from '../errors.ts'
+import {
+  ConfigResourceTypes,
+  createTopicsV6,
+  IncrementalAlterConfigOperationTypes,
+  incrementalAlterConfigsV1,
+  metadataV11,
+} from '@platformatic/kafka'
+import { isFailure, RecordsTooLarge } from '../errors.ts'
 import { eventLogContract } from './event-log.contract.ts'
 import { byKey, newGroup, newRecord, newTopic, readAll, records, startReader, text, within } from './event-log.probe.ts'
 import { kafkaOptions, openKafka, startMember, testBrokers, waitUntil } from './kafka.fixture.ts'
@@ -80,11 +86,112 @@ function kafkaLogTests(brokers: string): void {
     await using place = await openKafka(brokers)
     const topic = newTopic()
     const good = place.log.append([newRecord(topic, 'a', 'x')])
-    const tooLarge = place.log.append([{ topic, key: 'b', value: new Uint8Array(1_100_000) }])
-    await assert.rejects(tooLarge, (error) => isFailure(error, 'log_unavailable') && !error.retryable)
+    const tooLarge = place.log.append([
+      { topic, key: 'b', value: new Uint8Array(1_100_000) },
+      newRecord(topic, 'a', 'y'),
+    ])
+    await assert.rejects(tooLarge, refusesOnly([0]))
     await good
-    assert.equal((await readAll(place.log, topic)).length, 1)
+    assert.deepEqual((await readAll(place.log, topic)).map(text).sort(), ['x', 'y'])
   })
+
+  describe('where a topic takes less than others', () => {
+    const SMALL = [{ name: 'max.message.bytes', value: '20000' }]
+    const songs = (topic: string) =>
+      Array.from({ length: 2000 }, (_, n) => newRecord(topic, 'a', `${n} `.padEnd(130, 'x')))
+    const large = (topic: string) => ({ topic, key: 'a', value: new Uint8Array(30_000) })
+
+    test('writes smaller batches, in order', async () => {
+      await using place = await openKafka(brokers)
+      const topic = newTopic()
+      await createTopic(brokers, topic, { partitions: 1, timestampType: 'LogAppendTime', more: SMALL })
+      await place.log.append(songs(topic))
+      assert.deepEqual((await readAll(place.log, topic)).map(text), songs(topic).map(text))
+    })
+
+    test('refuses what is too large for it, and nothing else', async () => {
+      await using place = await openKafka(brokers)
+      const topic = newTopic()
+      await createTopic(brokers, topic, { partitions: 1, timestampType: 'LogAppendTime', more: SMALL })
+      for (const _ of ['while its limit is not known', 'and when it is']) {
+        const appends = [
+          songs(topic),
+          [large(topic), newRecord(topic, 'a', 'y'), large(topic)],
+          [newRecord(topic, 'a', 'z')],
+        ]
+        const [first, second, third] = await Promise.allSettled(appends.map((some) => place.log.append(some)))
+        assert.deepEqual([first?.status, second?.status, third?.status], ['fulfilled', 'rejected', 'fulfilled'])
+        assert.ok(refusesOnly([0, 2], 20_000)((second as PromiseRejectedResult).reason))
+      }
+      assert.equal((await readAll(place.log, topic)).length, 2 * 2002)
+    })
+
+    test('goes on when the limit is lowered meanwhile', async () => {
+      await using place = await openKafka(brokers)
+      const topic = newTopic()
+      await place.log.append([newRecord(topic, 'a', 'x')])
+      await alterTopic(brokers, topic, SMALL)
+      await Promise.all([
+        place.log.append(songs(topic)),
+        assert.rejects(place.log.append([large(topic), newRecord(topic, 'a', 'y')]), refusesOnly([0], 20_000)),
+      ])
+      const kept = (await readAll(place.log, topic)).map(text)
+      assert.deepEqual(kept, ['x', ...songs(topic).map(text), 'y'])
+    })
+
+    test('goes on when its segments are smaller than a batch', async () => {
+      await using place = await openKafka(brokers)
+      const topic = newTopic()
+      const more = [
+        { name: 'segment.bytes', value: '1048576' },
+        { name: 'max.message.bytes', value: '2000000' },
+      ]
+      await createTopic(brokers, topic, { partitions: 1, timestampType: 'LogAppendTime', more })
+      const values = Array.from({ length: 30 }, () => ({ topic, key: 'a', value: randomBytes(100_000) }))
+      await place.log.append(values)
+      assert.equal((await readAll(place.log, topic)).length, 30)
+    })
+  })
+
+  describe('a topic that is compacted', () => {
+    for (const value of ['compact', 'compact,delete']) {
+      test(`is refused: ${value}`, async () => {
+        await using place = await openKafka(brokers)
+        const topic = newTopic()
+        const more = [{ name: 'cleanup.policy', value }]
+        await createTopic(brokers, topic, { partitions: 1, timestampType: 'LogAppendTime', more })
+        await assert.rejects(place.log.append([newRecord(topic, 'a', 'x')]), refusesTopic('cleanup.policy'))
+        await assert.rejects(place.log.partitions(topic), refusesTopic('cleanup.policy'))
+      })
+    }
+  })
+
+  for (const [name, wrong, right] of [
+    ['cleanup.policy', 'compact', 'delete'],
+    ['message.timestamp.type', 'CreateTime', 'LogAppendTime'],
+  ] as const) {
+    test(`refuses a topic whose ${name} is changed while it is read and written, until it is right again`, async () => {
+      await using place = await openKafka(brokers, { settingsEveryMs: 100 })
+      const topic = newTopic()
+      await place.log.append([newRecord(topic, 'a', 'x')])
+      await using reader = startReader(place.log, { topics: [topic] })
+      await reader.next()
+      const next = reader.next()
+      await alterTopic(brokers, topic, [{ name, value: wrong }])
+      await within(assert.rejects(next, refusesTopic(name)), 'the reader is told')
+      await assert.rejects(place.log.append([newRecord(topic, 'a', 'y')]), refusesTopic(name))
+      await alterTopic(brokers, topic, [{ name, value: right }])
+      const append = () => place.log.append([newRecord(topic, 'a', 'z')])
+      await waitUntil(
+        () =>
+          append().then(
+            () => true,
+            () => false,
+          ),
+        'it is taken again',
+      )
+    })
+  }
 
   for (const compression of ['gzip', 'zstd']) {
     test(`reads what a broker has compressed with ${compression}`, async () => {
@@ -162,10 +269,43 @@ function kafkaLogTests(brokers: string): void {
   })
 }
 
+type Setting = { name: string; value: string }
+
+function refusesOnly(indexes: readonly number[], bytesMax?: number) {
+  return (error: unknown) => {
+    assert.ok(error instanceof RecordsTooLarge, String(error))
+    assert.deepEqual(error.indexes, indexes)
+    if (bytesMax !== undefined) assert.equal(error.bytesMax, bytesMax)
+    return true
+  }
+}
+
+function refusesTopic(setting: string) {
+  return (error: unknown) => {
+    assert.ok(isFailure(error, 'log_unavailable') && !error.retryable, String(error))
+    assert.match(error.message, new RegExp(`has ${setting}=.*--add-config ${setting}=`))
+    return true
+  }
+}
+
+async function alterTopic(brokers: string, name: string, settings: readonly Setting[]): Promise<void> {
+  await using lane = new KafkaLane({ clientId: 'test', requestTimeoutMs: 10_000 })
+  const [any] = kafkaOptions(brokers).brokers
+  assert.ok(any !== undefined)
+  const configs = settings.map((setting) => ({ ...setting, configOperation: IncrementalAlterConfigOperationTypes.SET }))
+  const resource = { resourceType: ConfigResourceTypes.TOPIC, resourceName: name, configs }
+  await lane.request(any, incrementalAlterConfigsV1.api, [resource], false)
+}
+
 async function createTopic(
   brokers: string,
   name: string,
-  { partitions, timestampType, compression }: { partitions: number; timestampType: string; compression?: string },
+  {
+    partitions,
+    timestampType,
+    compression,
+    more = [],
+  }: { partitions: number; timestampType: string; compression?: string; more?: Setting[] },
 ): Promise<void> {
   await using lane = new KafkaLane({ clientId: 'test', requestTimeoutMs: 10_000 })
   const [any] = kafkaOptions(brokers).brokers
@@ -175,6 +315,7 @@ async function createTopic(
   const configs = [
     { name: 'message.timestamp.type', value: timestampType },
     ...(compression === undefined ? [] : [{ name: 'compression.type', value: compression }]),
+    ...more,
   ]
   const wanted = { name, numPartitions: partitions, replicationFactor: 1, assignments: [], configs }
   await lane.request(controller, createTopicsV6.api, [wanted], 5000, false)

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { deleteRecordsV2, metadataV11 } from '@platformatic/kafka'
+import { type Failure, RecordsTooLarge } from '../errors.ts'
 import { type AppendLimits, AppendQueue, DEFAULT_APPEND_LIMITS } from './append-queue.ts'
 import type {
   EventLog,
@@ -16,7 +17,7 @@ import { GroupCoordinator } from './kafka-coordinator.ts'
 import { closed, toFailure } from './kafka-failure.ts'
 import { commitOffsets, committedCursors } from './kafka-groups.ts'
 import { offsetsAt, partitionsOf, rangesOf, readRecords } from './kafka-offsets.ts'
-import { checkSize, KafkaProducer } from './kafka-producer.ts'
+import { findTooLarge, KafkaProducer } from './kafka-producer.ts'
 import { KafkaTopics } from './kafka-topics.ts'
 import type { PartitionCursor } from './position.ts'
 
@@ -26,6 +27,8 @@ export type KafkaLogOptions = Omit<ClusterOptions, 'clientId'> & {
   partitions: number
   replication: number
   limits?: Partial<AppendLimits>
+  /** How often the settings of the topics are looked at again, milliseconds. */
+  settingsEveryMs?: number
 }
 
 /** Shorter than with a log on this machine, so that a caller knows within 2 s also when the last look came late. */
@@ -59,9 +62,13 @@ export class KafkaLog implements EventLog {
   readonly #abandoned = new Map<string, string>()
   #closed = false
 
-  constructor({ clientId = 'runify', partitions, replication, limits, ...security }: KafkaLogOptions) {
+  constructor(options: KafkaLogOptions) {
+    const { clientId = 'runify', partitions, replication, limits, settingsEveryMs, ...security } = options
     this.#cluster = new KafkaCluster({ clientId, ...security })
-    this.#topics = new KafkaTopics(this.#cluster, { partitions, replication })
+    const refused = (topic: string, failure: Failure) => {
+      for (const consumption of this.#consumptions) if (consumption.topics.includes(topic)) consumption.fail(failure)
+    }
+    this.#topics = new KafkaTopics(this.#cluster, { partitions, replication, settingsEveryMs, refused })
     this.#producer = new KafkaProducer(this.#cluster, this.#topics, WRITE_DEADLINE_MS)
     const write = async (records: NewRecord[]) => {
       try {
@@ -76,8 +83,25 @@ export class KafkaLog implements EventLog {
 
   async append(records: readonly NewRecord[]): Promise<void> {
     if (this.#closed) throw closed()
-    checkSize(records)
+    const tooLarge = findTooLarge(records, (topic) => this.#topics.batchBytesMax(topic))
+    if (tooLarge !== undefined) return this.#appendOthers(records, tooLarge)
     if (records.length > 0) await this.#queue.append(records)
+  }
+
+  async #appendOthers(records: readonly NewRecord[], { indexes, bytesMax }: RecordsTooLarge): Promise<void> {
+    const without = new Set(indexes)
+    const others = [...records.keys()].filter((index) => !without.has(index))
+    try {
+      await this.append(others.map((index) => records[index] as NewRecord))
+    } catch (error) {
+      if (!(error instanceof RecordsTooLarge)) throw error
+      // The limit was lowered just now.
+      for (const index of error.indexes) without.add(others[index] as number)
+    }
+    throw new RecordsTooLarge(
+      [...without].sort((a, b) => a - b),
+      bytesMax,
+    )
   }
 
   partitions(topic: string): Promise<PartitionRange[]> {
@@ -163,6 +187,7 @@ export class KafkaLog implements EventLog {
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#closed) return
     this.#closed = true
+    this.#topics[Symbol.dispose]()
     const done = new AbortController()
     const tooLong = sleep(CLOSE_MS_MAX, undefined, { signal: done.signal }).catch(() => {})
     for (const consumption of this.#consumptions) consumption.fail(closed())

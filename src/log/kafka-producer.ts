@@ -1,5 +1,5 @@
 import { ProtocolError } from '@platformatic/kafka'
-import { Failure } from '../errors.ts'
+import { RecordsTooLarge } from '../errors.ts'
 import type { NewRecord } from './event-log.ts'
 import { PRODUCE, type ProduceBatch } from './kafka-apis.ts'
 import { type KafkaCluster, noLeader } from './kafka-cluster.ts'
@@ -9,9 +9,9 @@ import { partitionOf } from './kafka-partitioner.ts'
 import { encodeRecords, recordBytesMax } from './kafka-records.ts'
 import type { KafkaTopics } from './kafka-topics.ts'
 
-/** Brokers take batches of 1,048,588 bytes where nothing else is configured (`max.message.bytes`). */
-const BATCH_BYTES_MAX = 1_000_000
 const HEADER_BYTES = 64
+/** `MESSAGE_TOO_LARGE`, and `RECORD_LIST_TOO_LARGE`: of the topic's `max.message.bytes` and `segment.bytes`. */
+const TOO_LARGE: ReadonlySet<number> = new Set([10, 18])
 /** How long a broker waits for the other replicas. */
 const REPLICATION_TIMEOUT_MS = 1200
 /** By then the callers have been told no; a connection that leads nowhere must not keep those behind them waiting. */
@@ -35,19 +35,27 @@ export class KafkaProducer implements AsyncDisposable {
     this.#deadlineMs = deadlineMs
   }
 
+  /** Throws `RecordsTooLarge` when no broker takes some of the records; all others are written then. */
   async write(records: readonly NewRecord[]): Promise<void> {
     const end = performance.now() + this.#deadlineMs
-    for (const round of toRounds(await this.#partitioned(records))) {
+    const tooLarge: NewRecord[] = []
+    const rounds = this.#toRounds(await this.#partitioned(records))
+    for (let round = rounds.shift(); round !== undefined; round = rounds.shift()) {
       let left = round
-      await this.#cluster.retry(
-        async () => {
+      const attempt = async () => {
+        while (left.length > 0) {
           const outcome = await this.#send(left)
-          left = outcome.left
+          const [first = [], ...others] = await this.#divide(outcome.tooLarge, tooLarge)
+          left = [...outcome.left, ...first]
+          // Before what follows them in their partitions.
+          rounds.unshift(...others)
           if (outcome.error !== undefined) throw outcome.error
-        },
-        { topics: [...new Set(round.map(({ topic }) => topic))], deadlineMs: Math.max(end - performance.now(), 0) },
-      )
+        }
+      }
+      const topics = [...new Set(round.map(({ topic }) => topic))]
+      await this.#cluster.retry(attempt, { topics, deadlineMs: Math.max(end - performance.now(), 0) })
     }
+    if (tooLarge.length > 0) throw this.#refusal(records, new Set(tooLarge))
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -68,10 +76,46 @@ export class KafkaProducer implements AsyncDisposable {
     return byTopic
   }
 
-  /** One request to each leader; what is left can be sent again, unless the error is one that stays. */
-  async #send(batches: ProduceBatch[]): Promise<{ left: ProduceBatch[]; error?: unknown }> {
+  /** A broker takes one batch for each partition and request: what is more goes into another round. */
+  #toRounds(byTopic: Map<string, NewRecord[][]>): ProduceBatch[][] {
+    const rounds: ProduceBatch[][] = []
+    for (const [topic, partitions] of byTopic) {
+      const bytesMax = this.#topics.batchBytesMax(topic)
+      for (const [partition, records] of partitions.entries()) {
+        addToRounds(rounds, { topic, partition }, toBatches(records, bytesMax))
+      }
+    }
+    return rounds
+  }
+
+  /**
+   * Batches that are more than their topic takes, in smaller ones: as its limit is now, or halved where nothing is known
+   * of a limit that would explain it. What is a single record goes into `tooLarge`.
+   */
+  async #divide(batches: readonly ProduceBatch[], tooLarge: NewRecord[]): Promise<ProduceBatch[][]> {
+    const rounds: ProduceBatch[][] = []
+    for (const { topic, partition, bytes, records } of batches) {
+      await this.#topics.readAgain(topic)
+      if (records.length === 1) tooLarge.push(...records)
+      else {
+        const bytesMax = Math.min(this.#topics.batchBytesMax(topic), bytes.length / 2 + HEADER_BYTES)
+        addToRounds(rounds, { topic, partition }, toBatches(records, bytesMax))
+      }
+    }
+    return rounds
+  }
+
+  #refusal(records: readonly NewRecord[], tooLarge: ReadonlySet<NewRecord>): RecordsTooLarge {
+    const indexes = [...records.keys()].filter((index) => tooLarge.has(records[index] as NewRecord))
+    const limits = [...tooLarge].map(({ topic }) => this.#topics.batchBytesMax(topic))
+    return new RecordsTooLarge(indexes, Math.min(...limits))
+  }
+
+  /** To each leader; what is left can be sent again, unless the error is one that stays. */
+  async #send(batches: ProduceBatch[]): Promise<{ left: ProduceBatch[]; tooLarge: ProduceBatch[]; error?: unknown }> {
     const byLeader = Map.groupBy(batches, ({ topic, partition }) => this.#cluster.leader(topic, partition))
     const left: ProduceBatch[] = []
+    const tooLarge: ProduceBatch[] = []
     let error: unknown
     const failed = (some: readonly ProduceBatch[], cause: unknown) => {
       left.push(...some)
@@ -81,54 +125,69 @@ export class KafkaProducer implements AsyncDisposable {
       [...byLeader].map(async ([leader, some]) => {
         const [{ topic, partition }] = some as [ProduceBatch]
         if (leader === undefined) return failed(some, noLeader(topic, partition))
-        try {
-          const answer = await this.#lane.request(leader, PRODUCE, some, REPLICATION_TIMEOUT_MS)
-          for (const batch of some) {
-            const code = answer.find((it) => it.topic === batch.topic && it.partition === batch.partition)?.errorCode
-            if (code !== 0) failed([batch], new ProtocolError(code ?? UNKNOWN))
+        for (const request of toRequests(some, this.#topics.requestBytesMax)) {
+          try {
+            const answer = await this.#lane.request(leader, PRODUCE, request, REPLICATION_TIMEOUT_MS)
+            for (const batch of request) {
+              const code = answer.find((it) => it.topic === batch.topic && it.partition === batch.partition)?.errorCode
+              if (code !== undefined && TOO_LARGE.has(code)) tooLarge.push(batch)
+              else if (code !== 0) failed([batch], new ProtocolError(code ?? UNKNOWN))
+            }
+          } catch (cause) {
+            failed(request, cause)
           }
-        } catch (cause) {
-          failed(some, cause)
         }
       }),
     )
-    return { left, error }
+    return { left, tooLarge, error }
   }
 }
 
 const UNKNOWN = -1
 
-/** Throws what can never be written, before it spoils the write of others. */
-export function checkSize(records: readonly NewRecord[]): void {
-  for (const record of records) {
-    if (recordBytesMax(record) + HEADER_BYTES <= BATCH_BYTES_MAX) continue
-    const detail = `a record of ${record.value.byteLength} bytes is more than Kafka takes (${BATCH_BYTES_MAX})`
-    throw new Failure('log_unavailable', detail, { retryable: false })
-  }
-}
-
-/** A broker takes one batch for each partition and request: what is more goes into another round. */
-function toRounds(byTopic: Map<string, NewRecord[][]>): ProduceBatch[][] {
-  const now = Date.now()
-  const rounds: ProduceBatch[][] = []
-  for (const [topic, partitions] of byTopic) {
-    for (const [partition, records] of partitions.entries()) {
-      let round = 0
-      for (const some of toBatches(records)) {
-        rounds[round] ??= []
-        rounds[round++]?.push({ topic, partition, bytes: encodeRecords(some, now) })
-      }
+/** Which of the records can never be written, by what their topics take as far as is known. */
+export function findTooLarge(
+  records: readonly NewRecord[],
+  bytesMaxOf: (topic: string) => number,
+): RecordsTooLarge | undefined {
+  const indexes: number[] = []
+  let limit = 0
+  let topic: string | undefined
+  let bytesMax = 0
+  for (let i = 0; i < records.length; i++) {
+    const record = records[i] as NewRecord
+    if (record.topic !== topic) {
+      topic = record.topic
+      bytesMax = bytesMaxOf(topic)
     }
+    // The first is quick, and more than it can be.
+    if (recordBytesMax(record) + HEADER_BYTES <= bytesMax || encodeRecords([record], 0).length <= bytesMax) continue
+    indexes.push(i)
+    limit = bytesMax
   }
-  return rounds
+  return indexes.length === 0 ? undefined : new RecordsTooLarge(indexes, limit)
 }
 
-function* toBatches(records: NewRecord[]): Iterable<NewRecord[]> {
+/** One batch after the other of a partition, each into the next round. */
+function addToRounds(
+  rounds: ProduceBatch[][],
+  at: { topic: string; partition: number },
+  batches: Iterable<readonly NewRecord[]>,
+): void {
+  const now = Date.now()
+  let round = 0
+  for (const records of batches) {
+    rounds[round] ??= []
+    rounds[round++]?.push({ ...at, bytes: encodeRecords(records, now), records })
+  }
+}
+
+function* toBatches(records: readonly NewRecord[], bytesMax: number): Iterable<readonly NewRecord[]> {
   let start = 0
   let bytes = HEADER_BYTES
   for (let i = 0; i < records.length; i++) {
     const more = recordBytesMax(records[i] as NewRecord)
-    if (bytes + more > BATCH_BYTES_MAX && i > start) {
+    if (bytes + more > bytesMax && i > start) {
       yield records.slice(start, i)
       start = i
       bytes = HEADER_BYTES
@@ -137,4 +196,19 @@ function* toBatches(records: NewRecord[]): Iterable<NewRecord[]> {
   }
   if (start === 0 && records.length > 0) yield records
   else if (start < records.length) yield records.slice(start)
+}
+
+/** As few requests as there can be of so many bytes, each of one batch at least. */
+function* toRequests(batches: readonly ProduceBatch[], bytesMax: number): Iterable<readonly ProduceBatch[]> {
+  let start = 0
+  let bytes = 0
+  for (const [i, batch] of batches.entries()) {
+    if (bytes + batch.bytes.length > bytesMax && i > start) {
+      yield batches.slice(start, i)
+      start = i
+      bytes = 0
+    }
+    bytes += batch.bytes.length
+  }
+  yield start === 0 ? batches : batches.slice(start)
 }

@@ -17,17 +17,19 @@ const contents = fc.array(
 )
 
 /** A batch as a broker gives it back: with offsets, and with its own time where `appendTime` says so. */
-function stored(some: { key: string; value: Uint8Array }[], { at = 0, appendTime = 0 } = {}): Buffer {
+function stored(
+  some: { key: string; value: Uint8Array }[],
+  { at = 0, appendTime = 0, attributes = 0, lastOffsetDelta = some.length - 1 } = {},
+): Buffer {
   const batch = encodeRecords(
     some.map((it) => ({ topic: 't', ...it })),
     TIME,
   )
   batch.writeBigInt64BE(BigInt(at), 0)
-  if (appendTime > 0) {
-    batch.writeInt16BE(0b1000, 21)
-    batch.writeBigInt64BE(BigInt(appendTime), 35)
-    batch.writeUInt32BE(crc32c(batch.subarray(21)), 17)
-  }
+  batch.writeInt16BE(attributes | (appendTime > 0 ? 0b1000 : 0), 21)
+  batch.writeInt32BE(lastOffsetDelta, 23)
+  if (appendTime > 0) batch.writeBigInt64BE(BigInt(appendTime), 35)
+  batch.writeUInt32BE(crc32c(batch.subarray(21)), 17)
   return batch
 }
 
@@ -125,4 +127,33 @@ test('never takes more than it said', () => {
       assert.ok(encodeRecords(records, TIME).length <= most)
     }),
   )
+})
+
+test('tells of offsets that have no record any more, but for the markers of transactions', () => {
+  const some = (count: number) => Array.from({ length: count }, () => ({ key: 'k', value: Buffer.from('v') }))
+  const marker = stored(some(1), { at: 9, attributes: 0b11_0000 })
+  // What compaction leaves of a batch of which it has removed every record.
+  const emptied = stored([], { at: 10, lastOffsetDelta: 4 })
+  const answer = Buffer.concat([
+    stored(some(3)),
+    stored(some(2), { at: 7 }),
+    marker,
+    emptied,
+    stored(some(1), { at: 15 }),
+  ])
+  const reader = new RecordReader(answer, 0)
+  assert.deepEqual(
+    takeAll(reader).map(({ offset }) => offset),
+    [0, 1, 2, 7, 8, 15],
+  )
+  assert.deepEqual(reader.takeGap(), { from: 3, to: 15, records: 9 })
+  assert.equal(reader.takeGap(), undefined)
+  assert.equal(reader.next, 16)
+})
+
+test('takes what comes before the place where it was to begin for no gap', () => {
+  const some = Array.from({ length: 5 }, () => ({ key: 'k', value: Buffer.from('v') }))
+  const reader = new RecordReader(stored(some, { at: 10 }), 13)
+  assert.equal(takeAll(reader).length, 2)
+  assert.equal(reader.takeGap(), undefined)
 })

@@ -1,6 +1,6 @@
 import { compressionsAlgorithmsByBitmask, crc32c } from '@platformatic/kafka'
 import { Failure } from '../errors.ts'
-import type { LogRecord, NewRecord } from './event-log.ts'
+import type { LogRecord, NewRecord, OffsetGap } from './event-log.ts'
 
 /**
  * Record batches, version 2 (https://kafka.apache.org/documentation/#messageformat), in one buffer each. The client's
@@ -81,6 +81,8 @@ type Opened = {
   baseTimestamp: number
   /** The time of all its records, where the log gives the time. */
   appendTime: number | undefined
+  /** Holds a marker of a transaction, which is no record. Who writes in transactions is not Runify. */
+  isControl: boolean
 }
 
 /**
@@ -95,6 +97,7 @@ export class RecordReader {
   /** Everything before this offset has been taken or is not there. */
   next: number
   readonly #answer: Buffer
+  #gap: OffsetGap | undefined
   #at = 0
   #batch: Opened | undefined
 
@@ -112,6 +115,13 @@ export class RecordReader {
     return this.#batch === undefined
   }
 
+  /** What was passed over since the last call though there should have been records. */
+  takeGap(): OffsetGap | undefined {
+    const gap = this.#gap
+    this.#gap = undefined
+    return gap
+  }
+
   /** Appends up to `limit` records to `records`, but stops behind the one that fills `bytesMax`; gives what they have. */
   take(records: LogRecord[], limit: number, bytesMax = Number.POSITIVE_INFINITY): { count: number; bytes: number } {
     let count = 0
@@ -121,13 +131,14 @@ export class RecordReader {
       while (batch.left > 0 && count < limit && bytes < bytesMax) {
         const record = readRecord(batch)
         if (record.offset < this.next) continue
+        if (record.offset > this.next) this.#passOver(record.offset)
         records.push(record)
         this.next = record.offset + 1
         count++
         bytes += record.value.byteLength
       }
       if (batch.left === 0) {
-        this.next = Math.max(this.next, batch.endOffset)
+        this.#passOver(batch.endOffset)
         this.#open()
       }
     }
@@ -148,9 +159,22 @@ export class RecordReader {
         this.#batch = batch
         return
       }
+      this.#passOver(batch.isControl ? batch.baseOffset : batch.endOffset)
       this.next = Math.max(this.next, batch.endOffset)
     }
   }
+
+  #passOver(to: number): void {
+    if (to <= this.next) return
+    this.#gap = joinGaps(this.#gap, { from: this.next, to, records: to - this.next })
+    this.next = to
+  }
+}
+
+/** One that tells of both; the other may be missing. */
+export function joinGaps(first: OffsetGap | undefined, second: OffsetGap | undefined): OffsetGap | undefined {
+  if (first === undefined || second === undefined) return first ?? second
+  return { from: first.from, to: second.to, records: first.records + second.records }
 }
 
 /** The offset behind the last whole batch. */
@@ -170,13 +194,15 @@ function openBatch(answer: Buffer, start: number, end: number): Opened {
   const crc = crc32c(answer.subarray(start + ATTRIBUTES_AT, end))
   if (crc !== answer.readUInt32BE(start + CRC_AT)) throw damaged('a record batch whose checksum is wrong')
   const attributes = answer.readInt16BE(start + ATTRIBUTES_AT)
+  const isControl = (attributes & CONTROL) !== 0
   const baseOffset = readInt64(answer, start)
   const algorithm = attributes & COMPRESSED
   const packed = answer.subarray(start + HEADER_BYTES, end)
   return {
     bytes: algorithm === 0 ? packed : decompress(algorithm, packed),
     at: 0,
-    left: (attributes & CONTROL) === 0 ? answer.readInt32BE(start + COUNT_AT) : 0,
+    left: isControl ? 0 : answer.readInt32BE(start + COUNT_AT),
+    isControl,
     baseOffset,
     endOffset: baseOffset + answer.readInt32BE(start + LAST_OFFSET_DELTA_AT) + 1,
     baseTimestamp: readInt64(answer, start + BASE_TIMESTAMP_AT),

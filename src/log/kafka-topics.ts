@@ -1,29 +1,70 @@
 import { ConfigResourceTypes, createTopicsV6, describeConfigsV4, NetworkError } from '@platformatic/kafka'
-import { Failure } from '../errors.ts'
+import { Failure, isFailure } from '../errors.ts'
 import { CANARY } from '../events/catalogue.ts'
 import type { KafkaCluster } from './kafka-cluster.ts'
 import { answerOf, hasCode } from './kafka-failure.ts'
 import { FORGOTTEN_TOPIC } from './tombstone.ts'
 
 const CANARY_RETENTION_MS = 7 * 24 * 3600 * 1000
-const TOPIC_RESOURCE = ConfigResourceTypes.TOPIC
 const CREATE_TIMEOUT_MS = 1500
+/** Brokers take batches of 1,048,588 bytes where nothing else is configured (`max.message.bytes`). */
+const BATCH_BYTES_MAX = 1_000_000
+/** What a request has beside its batches, at most. */
+const REQUEST_OVERHEAD_BYTES = 4096
+/** How often the settings of topics are looked at again: somebody may change them at any time. */
+const SETTINGS_EVERY_MS = 10_000
 /** A new topic needs its leaders elected: longer than other requests. */
 const CREATE_DEADLINE_MS = 5000
 
+export type TopicOptions = {
+  /** Of the topics that this creates. */
+  partitions: number
+  replication: number
+  settingsEveryMs?: number | undefined
+  /** A topic that was good has been changed, and may not be used any more. */
+  refused: (topic: string, failure: Failure) => void
+}
+
 /**
  * Topics come into being when they are first named. One that is there already is taken as it is, with any number of
- * partitions, if it only gives records the time at which the log took them: the order that everybody relies on.
+ * partitions, if it only gives records the time at which the log took them, the order that everybody relies on, and
+ * keeps each for as long as the others of its age. That is looked at again and again.
  */
-export class KafkaTopics {
+export class KafkaTopics implements Disposable {
   readonly #cluster: KafkaCluster
-  readonly #settings: { partitions: number; replication: number }
-  readonly #checked = new Set<string>()
+  readonly #options: TopicOptions
+  /** The topics that are good, with what a batch of them may have. */
+  readonly #checked = new Map<string, { batchBytesMax: number }>()
   readonly #underWay = new Map<string, Promise<void>>()
+  readonly #timer: NodeJS.Timeout
+  /** What a request to a broker may have, its batches together. */
+  requestBytesMax = Number.POSITIVE_INFINITY
 
-  constructor(cluster: KafkaCluster, settings: { partitions: number; replication: number }) {
+  constructor(cluster: KafkaCluster, options: TopicOptions) {
     this.#cluster = cluster
-    this.#settings = settings
+    this.#options = options
+    this.#timer = setInterval(() => void this.#readAll(), options.settingsEveryMs ?? SETTINGS_EVERY_MS).unref()
+  }
+
+  [Symbol.dispose](): void {
+    clearInterval(this.#timer)
+  }
+
+  /** What a batch of the topic may have, as far as is known. */
+  batchBytesMax(topic: string): number {
+    return this.#checked.get(topic)?.batchBytesMax ?? BATCH_BYTES_MAX
+  }
+
+  /** Looks at a topic's settings again. Resolves, whatever comes of it. */
+  async readAgain(topic: string): Promise<void> {
+    try {
+      await this.#checkSettings(topic)
+    } catch (error) {
+      // A log that is away is told by those who need it.
+      if (!isFailure(error)) return
+      this.#checked.delete(topic)
+      this.#options.refused(topic, error)
+    }
   }
 
   /** The number of partitions of a topic, which is there when this resolves. */
@@ -33,7 +74,7 @@ export class KafkaTopics {
     if (count !== undefined) return count
     // Somebody has deleted it.
     await this.#checkOnce(topic)
-    return this.#cluster.partitionCount(topic) ?? this.#settings.partitions
+    return this.#cluster.partitionCount(topic) ?? this.#options.partitions
   }
 
   #checkOnce(topic: string): Promise<void> {
@@ -48,8 +89,11 @@ export class KafkaTopics {
   async #check(topic: string): Promise<void> {
     await this.#cluster.refresh([topic])
     await this.#cluster.retry(() => this.#exist(topic), { topics: [topic], deadlineMs: CREATE_DEADLINE_MS })
-    await this.#cluster.retry(() => this.#checkTime(topic), { topics: [topic] })
-    this.#checked.add(topic)
+    await this.#cluster.retry(() => this.#checkSettings(topic), { topics: [topic] })
+  }
+
+  async #readAll(): Promise<void> {
+    await Promise.all([...this.#checked.keys()].map((topic) => this.readAgain(topic)))
   }
 
   async #exist(topic: string): Promise<void> {
@@ -68,10 +112,10 @@ export class KafkaTopics {
     if (controller === undefined) throw notThere(topic)
     const wanted = {
       name: topic,
-      numPartitions: this.#settings.partitions,
-      replicationFactor: this.#settings.replication,
+      numPartitions: this.#options.partitions,
+      replicationFactor: this.#options.replication,
       assignments: [],
-      configs: [{ name: 'message.timestamp.type', value: 'LogAppendTime' }, ...retentionOf(topic)],
+      configs: [...Object.entries(RIGHT).map(([name, value]) => ({ name, value })), ...retentionOf(topic)],
     }
     try {
       await this.#cluster.request(controller, createTopicsV6.api, [wanted], CREATE_TIMEOUT_MS, false)
@@ -85,28 +129,59 @@ export class KafkaTopics {
 
   /** Undefined where it is for ever, and where we may not ask. */
   async retentionMs(topic: string): Promise<number | undefined> {
-    const value = Number(await this.#cluster.retry(() => this.#setting(topic, 'retention.ms'), { topics: [topic] }))
+    const asked = await this.#cluster.retry(() => this.#settingsOf(topic, ['retention.ms']), { topics: [topic] })
+    const value = Number(asked.get('retention.ms'))
     return value >= 0 ? value : undefined
   }
 
-  /** Undefined where we may not ask. */
-  async #setting(topic: string, name: string): Promise<string | null | undefined> {
+  /** Of the topic, and of the broker that leads it; those are missing after which we may not ask. */
+  async #settingsOf(
+    topic: string,
+    names: string[],
+    ofBroker: string[] = [],
+  ): Promise<Map<string, string | null | undefined>> {
     const broker = this.#cluster.leader(topic, 0)
-    if (broker === undefined) throw notThere(topic)
-    const resource = { resourceType: TOPIC_RESOURCE, resourceName: topic, configurationKeys: [name] }
-    const answer = await answerOf(this.#cluster.request(broker, describeConfigsV4.api, [resource], false, false))
-    return answer.results[0]?.configs.find((config) => config.name === name)?.value
+    const node = this.#cluster.leaderNode(topic, 0)
+    if (broker === undefined || node === undefined) throw notThere(topic)
+    const resources: Parameters<typeof describeConfigsV4.createRequest>[0] = [
+      { resourceType: ConfigResourceTypes.TOPIC, resourceName: topic, configurationKeys: names },
+    ]
+    if (ofBroker.length > 0) {
+      const { BROKER: resourceType } = ConfigResourceTypes
+      resources.push({ resourceType, resourceName: String(node), configurationKeys: ofBroker })
+    }
+    const answer = await answerOf(this.#cluster.request(broker, describeConfigsV4.api, resources, false, false))
+    return new Map(answer.results.flatMap(({ configs }) => configs.map(({ name, value }) => [name, value] as const)))
   }
 
-  async #checkTime(topic: string): Promise<void> {
-    const name = 'message.timestamp.type'
-    const value = await this.#setting(topic, name)
-    if (value === undefined || value === 'LogAppendTime') return
-    const detail =
-      `the topic ${topic} has ${name}=${value}, but must have LogAppendTime: ` +
-      `kafka-configs.sh --alter --entity-type topics --entity-name ${topic} --add-config ${name}=LogAppendTime`
-    throw new Failure('log_unavailable', detail, { retryable: false })
+  async #checkSettings(topic: string): Promise<void> {
+    const settings = await this.#settingsOf(topic, TOPIC_SETTINGS, BROKER_SETTINGS)
+    const time = settings.get('message.timestamp.type')
+    const cleanup = settings.get('cleanup.policy')
+    if (isSet(time) && time !== 'LogAppendTime') throw wrong(topic, { name: 'message.timestamp.type', value: time })
+    if (isSet(cleanup) && cleanup.includes('compact')) throw wrong(topic, { name: 'cleanup.policy', value: cleanup })
+    const limits = ['max.message.bytes', 'segment.bytes'].map((name) => settings.get(name))
+    const request = settings.get('socket.request.max.bytes')
+    if (isSet(request)) this.requestBytesMax = Number(request) - REQUEST_OVERHEAD_BYTES
+    const batchBytesMax = Math.min(BATCH_BYTES_MAX, this.requestBytesMax, ...limits.filter(isSet).map(Number))
+    this.#checked.set(topic, { batchBytesMax })
   }
+}
+
+const TOPIC_SETTINGS = ['message.timestamp.type', 'cleanup.policy', 'max.message.bytes', 'segment.bytes']
+const BROKER_SETTINGS = ['socket.request.max.bytes']
+/** What a topic must have. Compaction would keep one event of each user. */
+const RIGHT: Record<string, string> = { 'message.timestamp.type': 'LogAppendTime', 'cleanup.policy': 'delete' }
+
+function isSet(value: string | null | undefined): value is string {
+  return value !== undefined && value !== null
+}
+
+function wrong(topic: string, { name, value }: { name: string; value: string }): Failure {
+  const detail =
+    `the topic ${topic} has ${name}=${value}, but must have ${RIGHT[name]}: ` +
+    `kafka-configs.sh --alter --entity-type topics --entity-name ${topic} --add-config ${name}=${RIGHT[name]}`
+  return new Failure('log_unavailable', detail, { retryable: false })
 }
 
 /** Where it is not the broker's own. */

@@ -129,14 +129,19 @@ export class Audit {
     const stored = nextOf(this.#result.stored, { topic, partition })
     const stretch = { topic, partition, from, to: Math.min(to, stored) }
     const rows = new StoredRows(store, stretch, this.#result.stored)
+    let expected = from
     for (let at = from; at < to && this.#result.complete; ) {
       const records = await readOrSkip(log, { topic, partition, from: at, to })
       for (const record of records) {
         if (record.offset >= to) break
         let row = await rows.before(record.offset + 1)
+        let alone = 0
         for (; row !== undefined && row.offset < record.offset; row = await rows.before(record.offset + 1)) {
           await this.#rowAlone(type, row)
+          alone++
         }
+        if (record.offset > expected) await this.#gap(type, { partition, from: expected, before: record, rows: alone })
+        expected = record.offset + 1
         this.#pair(type, partition, record, { row, stored: record.offset < stored })
       }
       at = (records.at(-1)?.offset ?? to) + 1
@@ -147,6 +152,18 @@ export class Audit {
     }
     let row = await rows.before(to)
     for (; row !== undefined && this.#result.complete; row = await rows.before(to)) await this.#rowAlone(type, row)
+  }
+
+  /** What retention has not removed, from the beginning on, and is not there all the same: compaction has. */
+  async #gap(
+    type: EventType,
+    { partition, from, before, rows }: { partition: number; from: number; before: LogRecord; rows: number },
+  ): Promise<void> {
+    if (!this.#tally.has(before.appendTime)) return
+    const range = (await this.#deps.log.partitions(CATALOGUE[type].topic)).find((one) => one.partition === partition)
+    const hour = this.#tally.hour(type, before.appendTime)
+    if (range === undefined || range.first > from) hour.removed = true
+    else hour.lost += before.offset - from - rows
   }
 
   #pair(

@@ -19,6 +19,8 @@ export type HourTally = {
   missing: number
   doubled: number
   changed: number
+  /** Records that are no more, between others of the log and without a row, by when the log took the next of them. */
+  lost: number
   /** Of the rows, those that Processing says it has counted. */
   countable: { events: number; fingerprint: number }
   /** Whether retention has removed records of this hour from the log. */
@@ -143,5 +145,5 @@ export class Buckets {
 function emptyHour(type: EventType, hour: EpochMs): HourTally {
   const counts = { inLog: 0, repeats: 0, pending: 0, deadLetters: 0, forgotten: 0, undecodable: 0, stored: 0 }
   const differences = { missing: 0, doubled: 0, changed: 0 }
-  return { type, hour, ...counts, ...differences, countable: { events: 0, fingerprint: 0 }, removed: false }
+  return { type, hour, ...counts, ...differences, lost: 0, countable: { events: 0, fingerprint: 0 }, removed: false }
 }

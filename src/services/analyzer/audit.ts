@@ -127,12 +127,25 @@ export function auditAnswer({ from, to }: AuditRange, { tally, complete, stored,
 }
 
 function hourToWire(hour: HourTally, counted: CountedHour | undefined, erasing: boolean) {
-  const { type, inLog, repeats, pending, deadLetters, forgotten, undecodable, stored, missing, doubled, changed } = hour
+  const {
+    type,
+    inLog,
+    repeats,
+    pending,
+    deadLetters,
+    forgotten,
+    undecodable,
+    stored,
+    missing,
+    doubled,
+    changed,
+    lost,
+  } = hour
   const expected = hour.countable
   const events = counted?.events ?? 0
   const sameCount = events === expected.events && (counted?.fingerprint ?? 0) === expected.fingerprint
   const rightlyCounted = sameCount || (erasing && forgotten > 0 ? null : false)
-  const differs = missing + doubled + changed > 0 || rightlyCounted === false
+  const differs = missing + doubled + changed + lost > 0 || rightlyCounted === false
   return {
     type,
     hour: formatInstant(hour.hour),
@@ -150,6 +163,7 @@ function hourToWire(hour: HourTally, counted: CountedHour | undefined, erasing: 
     missing,
     doubled,
     changed,
+    lost,
     equal: differs ? false : hour.removed || rightlyCounted === null ? null : true,
   }
 }
@@ -201,6 +215,12 @@ const HOUR = {
   missing: { ...COUNT, description: 'Events of the log that are neither stored nor explained' },
   doubled: { ...COUNT, description: 'Rows that are no event of the log at their place' },
   changed: { ...COUNT, description: 'Rows with another content than their record' },
+  lost: {
+    ...COUNT,
+    description:
+      'Records between others that the log no longer has and that are not stored, as compaction removes them; by when the ' +
+      'log took the next one. Markers of transactions, which Runify does not write, are among them',
+  },
   equal: {
     type: ['boolean', 'null'],
     description:

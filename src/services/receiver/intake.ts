@@ -1,5 +1,5 @@
 import { randomUUIDv7 } from 'node:crypto'
-import { isFailure } from '../../errors.ts'
+import { isFailure, RecordsTooLarge } from '../../errors.ts'
 import { encodeCanary } from '../../events/canary.ts'
 import { CANARY, CATALOGUE, type EventType, type RunifyEvent } from '../../events/catalogue.ts'
 import {
@@ -81,16 +81,25 @@ export class Intake {
     const repeated = quotes === countQuotes(body) ? [] : findRepeatedMembers(parsed.text)
     const tally: Tally = { accepted: 0, rejected: 0, errors: [] }
     const records: NewRecord[] = []
+    const indexes: number[] = []
     const repeatedByIndex = Map.groupBy(repeated, ({ pointer }) => Number(pointer.split('/')[1]))
     for (const [index, checked] of checks.entries()) {
       const twice = repeatedByIndex
         .get(index)
         ?.map(({ pointer, detail }) => ({ pointer: `/${pointer.split('/').slice(2).join('/')}`, detail }))
-      if (checked.ok && twice === undefined) records.push(toRecord(this.#accept(type, checked)))
-      else reject(tally, index, checked.ok ? (twice as FieldError[]) : checked.errors)
+      if (checked.ok && twice === undefined) {
+        records.push(toRecord(this.#accept(type, checked)))
+        indexes.push(index)
+      } else reject(tally, index, checked.ok ? (twice as FieldError[]) : checked.errors)
     }
-    await this.#log.append(records)
-    tally.accepted = records.length
+    try {
+      await this.#log.append(records)
+      tally.accepted = records.length
+    } catch (error) {
+      if (!(error instanceof RecordsTooLarge)) throw error
+      tally.accepted = records.length - error.indexes.length
+      rejectTooLarge(tally, error, indexes)
+    }
     return tally
   }
 
@@ -113,7 +122,7 @@ export class Intake {
       if (line === TOO_LONG) reject(tally, index++, [{ pointer: '', detail: `is longer than ${lineBytesMax} bytes` }])
       else if (!isBlank(line)) {
         const checked = checkEventText(type, line)
-        if (checked.ok) parts.add(toRecord(this.#accept(type, checked)))
+        if (checked.ok) parts.add(toRecord(this.#accept(type, checked)), index)
         else reject(tally, index, checked.errors)
         index++
       }
@@ -160,6 +169,7 @@ type PartQueueDeps = Pick<IntakeDeps, 'log' | 'telemetry'> & { type: EventType; 
 class PartQueue {
   readonly #deps: PartQueueDeps
   #part: NewRecord[] = []
+  #indexes: number[] = []
   #partBytes = 0
   #underWay: Promise<void>[] = []
   #failure: { error: unknown } | undefined
@@ -168,8 +178,10 @@ class PartQueue {
     this.#deps = deps
   }
 
-  add(record: NewRecord): void {
+  /** `index` is its place in the stream. */
+  add(record: NewRecord, index: number): void {
     this.#part.push(record)
+    this.#indexes.push(index)
     this.#partBytes += record.value.byteLength
     if (this.#part.length >= PART_RECORDS_MAX || this.#partBytes >= PART_BYTES_MAX) this.#send()
   }
@@ -193,17 +205,25 @@ class PartQueue {
   #send(): void {
     if (this.#part.length === 0) return
     const part = this.#part
+    const indexes = this.#indexes
     this.#part = []
+    this.#indexes = []
     this.#partBytes = 0
     // A part after one that failed would be out of order for a client that sends the rest again.
     if (this.#failure !== undefined) return
     const { log, telemetry, type, tally } = this.#deps
+    const taken = (count: number) => {
+      tally.accepted += count
+      telemetry.eventsAccepted(type, count)
+    }
     const sent = log.append(part).then(
-      () => {
-        tally.accepted += part.length
-        telemetry.eventsAccepted(type, part.length)
-      },
+      () => taken(part.length),
       (error: unknown) => {
+        if (error instanceof RecordsTooLarge) {
+          taken(part.length - error.indexes.length)
+          rejectTooLarge(tally, error, indexes)
+          return
+        }
         if (isFailure(error)) telemetry.appendRefused(error.code, error)
         this.#failure ??= { error }
       },
@@ -231,6 +251,12 @@ function invalidEvent(errors: FieldError[]): HttpProblem {
 function reject(tally: Tally, index: number, errors: readonly FieldError[]): void {
   tally.rejected++
   for (const error of errors) if (tally.errors.length < ERRORS_MAX) tally.errors.push({ index, ...error })
+}
+
+/** `indexes` are the places of the append's records among all events. */
+function rejectTooLarge(tally: Tally, { indexes: which, message }: RecordsTooLarge, indexes: readonly number[]): void {
+  for (const one of which) reject(tally, indexes[one] as number, [{ pointer: '', detail: `is too large: ${message}` }])
+  tally.errors.sort((a, b) => a.index - b.index)
 }
 
 function toRecord(event: RunifyEvent): NewRecord {

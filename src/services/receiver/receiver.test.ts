@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { setImmediate as others } from 'node:timers/promises'
-import { Failure } from '../../errors.ts'
+import { Failure, RecordsTooLarge } from '../../errors.ts'
 import { CATALOGUE } from '../../events/catalogue.ts'
+import type { EventLog, NewRecord } from '../../log/event-log.ts'
 import { type Append, CANARY_KEY, openReceiver } from './receiver.fixture.ts'
 
 const SONG = CATALOGUE.music_info.example
@@ -20,7 +21,7 @@ describe('what the log refuses is counted', () => {
       await using receiver = await openReceiver(refuseFrom(1))
       assert.equal((await post(receiver.address, CATALOGUE.music_info.path, { type, body })).status, 503)
       const counted = await metricsOf(receiver)
-      assert.deepEqual([counted.get(REFUSED), counted.get(ACCEPTED)], [1, undefined])
+      assert.deepEqual([counted.get(REFUSED), counted.get(ACCEPTED)], [1, 0])
     })
   }
 
@@ -64,6 +65,52 @@ test('a stream that goes on is counted as it goes', async () => {
   assert.deepEqual(await counted(), [1000, 1])
 })
 
+describe('what the log can never take', () => {
+  const large = { ...SONG, song_name: 'x'.repeat(500) }
+
+  test('is 413 with the limit where it is one event', async () => {
+    await using receiver = await openReceiver(refuseLarge)
+    const sent = { type: 'application/json', body: JSON.stringify(large) }
+    const { status, body } = await post(receiver.address, CATALOGUE.music_info.path, sent)
+    assert.deepEqual([status, body.code, body.limit_bytes], [413, 'event_too_large', BYTES_MAX])
+    const counted = await metricsOf(receiver)
+    assert.deepEqual([counted.get(REJECTED), counted.get(REFUSED)], [1, 0])
+  })
+
+  for (const [form, type, encode] of [
+    ['an array', 'application/json', (events: readonly unknown[]) => JSON.stringify(events)],
+    ['a stream', 'application/x-ndjson', ndjson],
+  ] as const) {
+    test(`is rejected with its place, and the others are taken, where it is in ${form}`, async () => {
+      await using receiver = await openReceiver(refuseLarge)
+      const body = encode([SONG, large, 'no song', SONG, large, SONG])
+      const answer = await post(receiver.address, CATALOGUE.music_info.path, { type, body })
+      const { accepted, rejected, errors } = answer.body as { accepted: number; rejected: number; errors: Told[] }
+      assert.deepEqual([answer.status, accepted, rejected], [207, 3, 3])
+      assert.deepEqual(
+        errors.map(({ index }) => index),
+        [1, 2, 4],
+      )
+      assert.match(errors[0]?.detail ?? '', /^is too large: .* at most 400 bytes$/)
+      const counted = await metricsOf(receiver)
+      assert.deepEqual([counted.get(ACCEPTED), counted.get(REJECTED), counted.get(REFUSED)], [3, 3, 0])
+      assert.equal((await receiver.log.partitions(CATALOGUE.music_info.topic))[0]?.next, 3)
+    })
+  }
+})
+
+type Told = { index: number; detail: string }
+
+const BYTES_MAX = 400
+
+/** As a log whose topics take small records only. */
+async function refuseLarge(log: EventLog, records: readonly NewRecord[]): Promise<void> {
+  const isLarge = ({ value }: NewRecord) => value.byteLength > BYTES_MAX
+  await log.append(records.filter((record) => !isLarge(record)))
+  const indexes = [...records.keys()].filter((index) => isLarge(records[index] as NewRecord))
+  if (indexes.length > 0) throw new RecordsTooLarge(indexes, BYTES_MAX)
+}
+
 /** A log that takes appends up to this one. */
 function refuseFrom(first: number): Append {
   let count = 0
@@ -87,7 +134,8 @@ async function metricsOf({
   telemetry,
 }: {
   telemetry: { metrics: () => Promise<string> }
-}): Promise<Map<string, number>> {
+}): Promise<{ get: (name: string) => number }> {
   const rows = (await telemetry.metrics()).matchAll(/^(\S+) (\d+)$/gm)
-  return new Map([...rows].map(([, name, count]) => [name as string, Number(count)]))
+  const counts = new Map([...rows].map(([, name, count]) => [name as string, Number(count)]))
+  return { get: (name) => counts.get(name) ?? 0 }
 }

@@ -1,7 +1,7 @@
 import { hash, timingSafeEqual } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import type { Config } from '../../config.ts'
-import { isFailure } from '../../errors.ts'
+import { isFailure, RecordsTooLarge } from '../../errors.ts'
 import { CANARY, CATALOGUE, EVENT_TYPES, type EventType } from '../../events/catalogue.ts'
 import { sentSchema } from '../../events/codec.ts'
 import { BodyBudget, readBody, streamBody } from '../../http/body.ts'
@@ -90,7 +90,9 @@ export async function createReceiver({
       return { status: 201, body: `{"trace_id":"${traceId}"}` }
     } catch (error) {
       if (error instanceof HttpProblem && error.code === 'invalid_event') telemetry.eventsRejected(type, 1)
-      return refused(error)
+      if (!(error instanceof RecordsTooLarge)) return refused(error)
+      telemetry.eventsRejected(type, 1)
+      throw new HttpProblem('event_too_large', error.message, { more: { limit_bytes: error.bytesMax } })
     }
   }
 
@@ -219,6 +221,7 @@ const PROBLEMS = [
   'invalid_header',
   'body_timeout',
   'body_too_large',
+  'event_too_large',
   'unsupported_media_type',
   'unsupported_encoding',
   'log_unavailable',
