@@ -78,6 +78,7 @@ describe('The configuration', () => {
       receiverWorkers: 1,
       requestsMax: 2048,
       connectionsMax: 8000,
+      answerBytesMax: 16_777_216,
       batchRecordsMax: 1000,
       logLevel: 'info',
     })
@@ -145,6 +146,7 @@ describe('A number', () => {
     RECEIVER_WORKERS: { min: 1, max: 64, of: (config) => config.receiverWorkers },
     RUNIFY_REQUESTS_MAX: { min: 1, max: 100_000, of: (config) => config.requestsMax },
     RUNIFY_CONNECTIONS_MAX: { min: 1, max: 1_000_000, of: (config) => config.connectionsMax },
+    RUNIFY_ANSWER_BYTES_MAX: { min: 1_048_576, max: 1_073_741_824, of: (config) => config.answerBytesMax },
     RUNIFY_RETENTION_DAYS: { min: 0, max: 100_000, of: (config) => config.retentionDays },
     RUNIFY_LOG_RETENTION_DAYS: { min: 0, max: 100_000, of: (config) => config.logRetentionDays },
     RUNIFY_PENDING_BYTES_MAX: { min: 1_048_576, max: 1_073_741_824, of: (config) => config.pendingBytesMax },

@@ -46,6 +46,9 @@ const REFUSAL_LINES_MS = 1000
 /** Between two lines that say that a piece of work failed for the same reason; the metric has all of them. */
 const FAILURE_LINES_MS = 10_000
 
+/** Between two lines that say that there are too many connections. */
+const CONNECTION_LINES_MS = 10_000
+
 /** Between one of several workers and the process that started them. */
 export type MetricsMessage = { type: 'runify:metrics'; id: number; text?: string; error?: string }
 
@@ -111,6 +114,7 @@ function describeEvents(log: Logger, registry: Registry) {
     labelNames: ['code'],
     registers,
   })
+  let nextConnectionLineMs = 0
   const refusedConnections = new Counter({
     name: 'runify_connections_refused_total',
     help: 'Connections that were one too many',
@@ -322,7 +326,12 @@ function describeEvents(log: Logger, registry: Registry) {
       nextRefusalLineMs = performance.now() + REFUSAL_LINES_MS
       log.warn({ err: error }, 'the log did not take an append')
     },
-    connectionRefused: () => refusedConnections.inc(),
+    connectionRefused: (bounds: { open: number }) => {
+      refusedConnections.inc()
+      if (performance.now() < nextConnectionLineMs) return
+      nextConnectionLineMs = performance.now() + CONNECTION_LINES_MS
+      log.warn({ connections_max: bounds.open }, 'more connections than this service lets in: the others are refused')
+    },
     eventsStored: (type: EventType, count: { stored: number; repeated: number; forgotten?: number }) => {
       stored.inc({ type }, count.stored)
       repeated.inc({ type }, count.repeated)

@@ -11,17 +11,19 @@ import { startSystem } from '../src/system.ts'
 
 /** What a whole-system test needs: Runify in this process or as one of its own, on free ports and a folder of its own. */
 
-export type Runify = AsyncDisposable & {
-  addresses: Record<ServiceName, string>
-  /** Its data folder, where it is embedded. */
-  dir?: string
-}
+export type Runify = AsyncDisposable & { addresses: Record<ServiceName, string> }
 export type Environment = Record<string, string>
 export type Json = Record<string, unknown>
 export type Exit = { code: number | null; signal: NodeJS.Signals | null }
 
 /** As whom it runs, and within which command, that must run it in its own place (`exec`). */
-export type SpawnedAs = Pick<SpawnOptions, 'uid' | 'gid'> & { within?: readonly string[] }
+export type SpawnedAs = Pick<SpawnOptions, 'uid' | 'gid'> & {
+  within?: readonly string[]
+  /** Of node, as `npm start` gives them; the working directory is the project's for them. */
+  flags?: readonly string[]
+  /** Is told each line of its log. */
+  onLine?: (line: string) => void
+}
 
 export type RunifyProcess = Runify & {
   pid: number
@@ -61,7 +63,6 @@ export async function startInProcess(environment: Environment = {}): Promise<Run
   const running = opened.move()
   return {
     addresses: addresses as Record<ServiceName, string>,
-    dir: config.dataDir,
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   }
 }
@@ -76,6 +77,7 @@ export async function spawnRunify(
   const addresses: Partial<Record<ServiceName, string>> = {}
   const listening = new Promise<void>((resolve) => {
     createInterface({ input: child.stdout as NonNullable<typeof child.stdout> }).on('line', (line) => {
+      options.onLine?.(line)
       const { msg, service, address } = parseLine(line)
       if (msg !== 'listening') return
       addresses[service as ServiceName] = address as string
@@ -185,12 +187,12 @@ export async function settled(
 function spawnMain(
   { dir, ...environment }: { dir: string } & Environment,
   services: readonly ServiceName[] = [],
-  { within = [], ...user }: SpawnedAs = {},
+  { within = [], flags = [], onLine: _, ...user }: SpawnedAs = {},
 ) {
   const standard = { ...NO_CANARIES, RUNIFY_DATA_DIR: dir, PROCESSING_PERIOD_MS: PROMPT_PERIOD_MS }
   const env = { ...FREE_PORTS, ...standard, ...environment }
   const options: SpawnOptions = { env, stdio: ['ignore', 'pipe', 'pipe'], ...user }
-  const [command, ...args] = [...within, process.execPath, MAIN, ...services] as [string, ...string[]]
+  const [command, ...args] = [...within, process.execPath, ...flags, MAIN, ...services] as [string, ...string[]]
   const child: ChildProcess = spawn(command, args, options)
   let text = ''
   child.stderr?.setEncoding('utf8').on('data', (chunk: string) => {

@@ -1,12 +1,10 @@
 import { once } from 'node:events'
 import { createServer, type ListenOptions, type Server, type Socket } from 'node:net'
 import { StartError } from '../errors.ts'
+import { acceptorsMax } from './connection-bounds.ts'
 
 /** What `listen` fails with when it is the address that is wrong, not the port. */
 const HOST_ERRORS = ['EADDRNOTAVAIL', 'EAFNOSUPPORT', 'EINVAL', 'ENOTFOUND', 'EAI_AGAIN']
-
-/** How many sockets listen on one port. With 128, a tenth of 6,000 clients that came at once waited for over a second. */
-const ACCEPTORS = 512
 
 /**
  * Several sockets may have the port, also those of several workers: without `exclusive`, the process that started them
@@ -32,7 +30,7 @@ export class Acceptors implements AsyncDisposable {
 
   /** Once the server itself listens, with `SHARED`. */
   async listen(at: ListenOptions): Promise<void> {
-    for (let n = 1; n < ACCEPTORS; n++) {
+    for (let n = 1; n < acceptorsMax(); n++) {
       // As the servers of node:http are made.
       const server = createServer({ allowHalfOpen: true, noDelay: true }, this.#accept)
       this.#servers.push(server)

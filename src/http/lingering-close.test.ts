@@ -44,7 +44,7 @@ async function startServer(limits: { requestsMax: number; connectionsMax: number
   const server = await HttpServer.create({
     service: 'receiver',
     description: 'A service for tests.',
-    config: { host: '127.0.0.1', apiKeys, ...limits },
+    config: { host: '127.0.0.1', apiKeys, answerBytesMax: 1024 * 1024, ...limits },
     telemetry: createTelemetry('receiver', 'silent'),
     checkReady: async () => {},
   })

@@ -415,7 +415,7 @@ function options({
   return {
     service: 'receiver',
     description: 'A service for tests.',
-    config: { host, apiKeys: keys, requestsMax, connectionsMax },
+    config: { host, apiKeys: keys, requestsMax, connectionsMax, answerBytesMax: 32 * 1024 * 1024 },
     telemetry: { ...telemetry, ...(requestFailed && { requestFailed }) },
     checkReady,
   }

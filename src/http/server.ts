@@ -16,11 +16,15 @@ import type { ApiKey, Config } from '../config.ts'
 import { isFailure } from '../errors.ts'
 import type { Telemetry } from '../telemetry.ts'
 import { Acceptors, findPort, listenError, SHARED } from './acceptors.ts'
+import { ANSWER_BYTES, AnswerBudget } from './answer-budget.ts'
 import { checkKey } from './api-keys.ts'
 import { discardBody } from './body.ts'
+import { connectionBounds } from './connection-bounds.ts'
 import { BODY_PROBLEMS, type OrderRoute, readOrder } from './json-body.ts'
 import { linger, lingerWhenAnswered } from './lingering-close.ts'
+import { PAGE_BYTES_MAX } from './next-page.ts'
 import { type Parameter, type Parameters, type ParameterValues, parameterSchema, readParameters } from './parameter.ts'
+import { Pipeline } from './pipeline.ts'
 import { type PostRoute, writeAnswer } from './post-path.ts'
 import { HttpProblem, PROBLEM_OF_FAILURE, type ProblemCode } from './problem.ts'
 import { checkHead, toOriginForm } from './request-head.ts'
@@ -29,7 +33,7 @@ export type ServerOptions = {
   /** As in the configuration, like `receiver`. */
   service: string
   description: string
-  config: Pick<Config, 'host' | 'apiKeys' | 'requestsMax' | 'connectionsMax'>
+  config: Pick<Config, 'host' | 'apiKeys' | 'requestsMax' | 'connectionsMax' | 'answerBytesMax'>
   telemetry: Telemetry
   /** Whether many may connect at once (`Acceptors`). */
   manyClients?: boolean
@@ -49,6 +53,8 @@ export type Route<P extends Parameters> = {
   response: Record<string, unknown>
   /** The problems it can answer with, beside those that every path has. */
   problems?: readonly ProblemCode[]
+  /** Where it has a parameter `limit`: what one row takes in memory at most until it is sent. */
+  rowBytesMax?: number
   handler: (at: {
     values: ParameterValues<P>
     request: FastifyRequest
@@ -66,7 +72,7 @@ const DOCS_POLICY =
   "default-src 'self'; base-uri 'self'; font-src 'self' data:; frame-ancestors 'self'; img-src 'self' data:; " +
   "object-src 'none'; script-src 'self'; script-src-attr 'none'; style-src 'self'"
 const SMALL_BODY_BYTES = 64 * 1024
-const REFUSED_CONNECTIONS_MAX = 1000
+const ROW_BYTES = 1024
 /**
  * Connections that the kernel has made and nobody has accepted yet; it lowers this to its own limit. With Node's 511,
  * many that come at once lose their handshake, and some wait for half a minute without an answer.
@@ -95,6 +101,10 @@ export class HttpServer implements AsyncDisposable {
   readonly #methods = new Map<string, { matches: RegExp; methods: Set<string> }>()
 
   readonly #posts = new Map<string, PostRoute>()
+  /** Path pattern → the rows that it answers with. */
+  readonly #rows = new Map<string, { standard: number; max: number; bytesMax: number }>()
+  readonly #pipeline = new Pipeline()
+  readonly #answers: AnswerBudget
   #postsUnderWay = 0
   #postsInTurn = 0
   #turnBegan = 0
@@ -106,6 +116,7 @@ export class HttpServer implements AsyncDisposable {
 
   private constructor(options: ServerOptions) {
     this.#options = options
+    this.#answers = AnswerBudget.ofThread(options.config.answerBytesMax)
     this.app = fastify({
       logger: false,
       forceCloseConnections: 'idle',
@@ -141,7 +152,11 @@ export class HttpServer implements AsyncDisposable {
   }
 
   #add<P extends Parameters>(method: 'get' | 'delete', path: string, route: Route<P>): void {
-    const { parameters = {} as P, produces = [JSON_TYPE], handler } = route
+    const { parameters = {} as P, produces = [JSON_TYPE], rowBytesMax: bytesMax = ROW_BYTES, handler } = route
+    const { limit } = parameters as Parameters
+    if (limit?.kind === 'integer' && limit.standard !== undefined) {
+      this.#rows.set(path, { standard: limit.standard, max: limit.max, bytesMax })
+    }
     this.app[method](path, { schema: this.#getSchema(path, route) }, (request, reply) => {
       const mediaType = chooseType(request, produces)
       return handler({ values: readParameters(parameters, sentParameters(request)), request, reply, mediaType })
@@ -265,15 +280,22 @@ export class HttpServer implements AsyncDisposable {
     const { server } = this.app
     const [toFastify] = server.listeners('request') as [(request: IncomingMessage, response: ServerResponse) => void]
     server.removeAllListeners('request')
-    server.on('request', (request: IncomingMessage, response: ServerResponse) => {
-      // Nothing is switched to, and Node loses what came together with such a request: the rest could not be trusted.
-      if (request.headers.upgrade !== undefined) response.shouldKeepAlive = false
-      const route = request.method === 'POST' ? this.#posts.get(request.url as string) : undefined
+    const begin = (request: IncomingMessage, response: ServerResponse, route: PostRoute | undefined) => {
       if (route === undefined) {
         toOriginForm(request)
         toFastify(request, response)
       } else if (this.#begunTooMany() && isSmall(request)) this.#answerBusy(request, response)
       else void this.#servePost(request.url as string, route, request, response)
+    }
+    server.on('request', (request: IncomingMessage, response: ServerResponse) => {
+      // Nothing is switched to, and Node loses what came together with such a request: the rest could not be trusted.
+      if (request.headers.upgrade !== undefined) response.shouldKeepAlive = false
+      const route = request.method === 'POST' ? this.#posts.get(request.url as string) : undefined
+      // It has its socket when the answers before are out. Posts go side by side: the log takes many at a time, and there
+      // is little to their answers.
+      const mayBegin = response.socket !== null || (route !== undefined && !this.#pipeline.holds(request.socket))
+      if (mayBegin) begin(request, response, route)
+      else this.#pipeline.hold(request, response, () => begin(request, response, route))
     })
   }
 
@@ -301,16 +323,17 @@ export class HttpServer implements AsyncDisposable {
   /** A connection costs memory before it has sent anything. */
   #limitConnections(): void {
     const { server } = this.app
-    const { connectionsMax } = this.#options.config
+    const { service, config, telemetry } = this.#options
+    const bounds = connectionBounds(service, config.connectionsMax)
     const listeners = server.listeners('connection') as ((socket: Socket) => void)[]
     server.removeAllListeners('connection')
     server.on('connection', (socket: Socket) => {
       this.#connections++
       socket.once('close', () => this.#connections--)
-      if (this.#connections > connectionsMax) {
-        this.#options.telemetry.connectionRefused()
+      if (this.#connections > bounds.open) {
+        telemetry.connectionRefused(bounds)
         // Those that are just being told are bounded too; others are closed without a word.
-        if (this.#connections > connectionsMax + REFUSED_CONNECTIONS_MAX) socket.destroy()
+        if (this.#connections > bounds.open + bounds.refused) socket.destroy()
         else refuseConnection(socket)
         return
       }
@@ -348,12 +371,17 @@ export class HttpServer implements AsyncDisposable {
     app.setErrorHandler((error, request, reply) => this.#answerError(error, request, reply))
     app.setNotFoundHandler((request) => this.#answerNotFound(request))
     app.addHook('onRoute', ({ url, method }) => this.#rememberRoute(url, [method].flat()))
-    app.addHook('onRequest', async (request) => {
+    app.addHook('onRequest', async (request, reply) => {
       checkHead(request.raw)
       this.#checkKey(request)
       if (request.is404) this.#answerNotFound(request)
+      // Probes are answered whatever others do.
+      if (!request.routeOptions.url?.startsWith('/health/')) {
+        await this.#answers.take(reply.raw, this.#answerBytes(request))
+      }
     })
-    app.addHook('onSend', async (request, _reply, payload) => {
+    app.addHook('onSend', async (request, reply, payload) => {
+      this.#answers.settle(reply.raw, payload)
       if (request.method !== 'HEAD' || !(payload instanceof Readable)) return payload
       // Fastify would read the stream to its end, only to throw it away.
       payload.destroy()
@@ -374,6 +402,16 @@ export class HttpServer implements AsyncDisposable {
     })
     await app.register(swaggerUi, { routePrefix: '/docs', staticCSP: DOCS_POLICY })
     this.#addOperations()
+  }
+
+  /** What an answer may take until its size is known. */
+  #answerBytes({ query, routeOptions }: FastifyRequest): number {
+    const rows = this.#rows.get(routeOptions.url ?? '')
+    if (rows === undefined) return ANSWER_BYTES
+    const { limit = rows.standard } = query as { limit?: unknown }
+    // One that is no number will be refused.
+    const asked = Math.min(Number(limit) || 0, rows.max)
+    return Math.max(ANSWER_BYTES, Math.min(asked * rows.bytesMax, PAGE_BYTES_MAX))
   }
 
   #addOperations(): void {

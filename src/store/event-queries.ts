@@ -12,10 +12,11 @@ import type {
   Held,
   PageQuery,
   TextPage,
+  TextQuery,
   UserPlace,
   WriteOutcome,
 } from './event-store.ts'
-import { type TextFormat, type TextRow, TextWriter, textColumns, textValue, uuidText } from './event-text.ts'
+import { type TextRow, TextWriter, textColumns, textValue, uuidText } from './event-text.ts'
 
 type EventTable = {
   log_partition: number
@@ -85,30 +86,32 @@ export async function readPage(db: Kysely<EventDatabase>, query: PageQuery): Pro
   return rows.map((row) => fromRow(type, row).event)
 }
 
-/** Runs a query whose rows are handed over as arrays, one by one. */
-export type EachArray = (query: CompiledQuery, take: (row: TextRow) => void) => void | Promise<void>
+/** Runs a query whose rows are handed over as arrays, one by one; it may stop when `take` wants no more of them. */
+export type EachArray = (query: CompiledQuery, take: (row: TextRow) => boolean) => void | Promise<void>
 
 /** A page as text. One row more than the page has tells whether there is more. */
 export async function readTextPage(
   db: Kysely<EventDatabase>,
-  query: PageQuery & { format: TextFormat },
+  query: TextQuery,
   eachArray: EachArray,
 ): Promise<TextPage> {
-  const { type, by, format, limit } = query
+  const { type, by, format, limit, bytesMax = Number.POSITIVE_INFINITY } = query
   const writer = new TextWriter(type, format)
-  let seen = 0
+  let more = false
   let last: TextRow = []
   const take = (row: TextRow) => {
-    if (seen++ === limit) return
+    more ||= writer.events === limit || writer.length >= bytesMax
+    if (more) return false
     writer.add(row)
     last = row
+    return true
   }
   for (const select of textSelects(db, query)) {
-    if (seen <= limit) await eachArray(select.limit(limit + 1 - seen).compile(), take)
+    if (!more) await eachArray(select.limit(limit + 1 - writer.events).compile(), take)
   }
   const { events } = writer
   const text = writer.end()
-  if (seen <= limit) return { text, events, next: undefined }
+  if (!more) return { text, events, next: undefined }
   const trace_id = uuidText(textValue(type, last, 'trace_id') as string)
   return { text, events, next: { time: textValue(type, last, by) as number, trace_id } }
 }
@@ -198,6 +201,7 @@ async function readChangesOnce(
   const erasures: Erasure[] = []
   const changes: StoredEvent[] = []
   const next: PartitionCursor[] = []
+  const room = new PageRoom(limit)
   let complete = true
   for (const { topic, partition, next: end } of stored) {
     if (topic === CANARY.topic) continue
@@ -211,15 +215,19 @@ async function readChangesOnce(
       next.push({ topic, partition, next: reached })
       continue
     }
-    const room = limit - changes.length
     if (type === undefined || begin >= end) {
       next.push({ topic, partition, next: begin })
       continue
     }
-    const rows = room === 0 ? [] : await readRows(db, { type, partition, begin, end, limit: room })
-    for (const row of rows) changes.push(row)
-    // Fewer rows than asked for: all up to the cursor have been seen, whatever offsets hold no row.
-    const reached = rows.length < room ? end : room === 0 ? begin : (rows.at(-1) as StoredEvent).offset + 1
+    let reached = begin
+    while (reached < end && room.rows > 0) {
+      const asked = room.rows
+      const rows = await readRows(db, { type, partition, begin: reached, end, limit: asked })
+      for (const row of rows) changes.push(row)
+      room.take(rows)
+      // Fewer rows than asked for: all up to the cursor have been seen, whatever offsets hold no row.
+      reached = rows.length < asked ? end : (rows.at(-1) as StoredEvent).offset + 1
+    }
     complete &&= reached === end
     next.push({ topic, partition, next: reached })
   }
@@ -229,6 +237,35 @@ async function readChangesOnce(
   }
   // A partition that only `after` knows is kept: the reader may put `next` in the place of what it had.
   return { changes, erasures, next: withMoved(after, next), complete, stored }
+}
+
+/** About, as text. */
+const CHANGES_BYTES_MAX = 8 * 1024 * 1024
+/** So many have never been too large; what they take tells how many more may be read at once. */
+const FIRST_ROWS = 1000
+
+/** How much still fits into a page of changes. */
+class PageRoom {
+  #rows: number
+  #bytes = CHANGES_BYTES_MAX
+  #seen = 0
+
+  constructor(rows: number) {
+    this.#rows = rows
+  }
+
+  /** How many may be read next. */
+  get rows(): number {
+    if (this.#seen === 0) return Math.min(this.#rows, FIRST_ROWS)
+    const bytesOfRow = (CHANGES_BYTES_MAX - this.#bytes) / this.#seen
+    return Math.max(0, Math.min(this.#rows, Math.floor(this.#bytes / bytesOfRow)))
+  }
+
+  take(rows: readonly StoredEvent[]): void {
+    this.#rows -= rows.length
+    this.#seen += rows.length
+    for (const row of rows) this.#bytes -= bytesOf(row)
+  }
 }
 
 /** Of each partition in a page: each may cost its reader a recount. */
@@ -348,6 +385,16 @@ export async function readUserEvents(
   }
   return found
 }
+
+/** What it takes as text, about. */
+function bytesOf({ event }: StoredEvent): number {
+  let bytes = ROW_BYTES
+  for (const value of Object.values(event.fields)) if (typeof value === 'string') bytes += Buffer.byteLength(value)
+  return bytes
+}
+
+/** Of the names of its fields, its ids and its numbers. */
+const ROW_BYTES = 300
 
 type RowRange = { type: EventType; partition: number; begin: number; end: number; limit: number }
 

@@ -57,6 +57,9 @@ export type PageQuery = {
   limit: number
 }
 
+/** A page as text ends with the event that brings it to `bytesMax`, where that comes before its limit. */
+export type TextQuery = PageQuery & { format: TextFormat; bytesMax?: number | undefined }
+
 /** So many events as text, in UTF-8; `next` is the place of the last, where there are more behind it. */
 export type TextPage = { text: Buffer; events: number; next: PageQuery['after'] }
 
@@ -132,10 +135,10 @@ export interface EventStore extends AsyncDisposable {
   page(query: PageQuery): Promise<RunifyEvent[]>
 
   /** The same events as text: quicker, for those who only pass them on. */
-  textPage(query: PageQuery & { format: TextFormat }): Promise<TextPage>
+  textPage(query: TextQuery): Promise<TextPage>
 
   /**
-   * What was stored after `after`, up to `limit` rows. A reader that keeps `next` misses nothing, ever. What has been
+   * What was stored after `after`, up to `limit` rows, and about `CHANGES_BYTES_MAX` of them. A reader that keeps `next` misses nothing, ever. What has been
    * erased comes no more; `erasures` tells of it, once, and while one is under way nothing else comes: so a reader that
    * handles erasures before it goes on has had of the erased events just those below its cursors. Canaries are no
    * changes, but `next` passes them when all that was stored before has been read.

@@ -45,6 +45,11 @@ export class TextWriter {
   #length = 0
   events = 0
 
+  /** Bytes so far. */
+  get length(): number {
+    return this.#length
+  }
+
   constructor(type: EventType, format: TextFormat) {
     this.#type = type
     this.#format = format
@@ -62,7 +67,9 @@ export class TextWriter {
   end(): Buffer {
     const { end, empty } = FRAMES[this.#format]
     this.#write(this.events === 0 ? empty : end)
-    const text = Buffer.from(this.#bytes.subarray(0, this.#length))
+    const written = this.#bytes.subarray(0, this.#length)
+    // A large one is not kept, so it need not be copied either.
+    const text = this.#bytes.length > SPARE_BYTES_MAX ? written : Buffer.from(written)
     if (SPARE.length < SPARE_MAX && this.#bytes.length <= SPARE_BYTES_MAX) SPARE.push(this.#bytes)
     return text
   }

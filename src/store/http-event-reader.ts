@@ -52,11 +52,19 @@ export class HttpEventReader implements EventReader {
   }
 
   async userEvents({ user_id, after, limit }: Parameters<EventReader['userEvents']>[0]): Promise<StoredEvent[]> {
-    const cursor = after && encodeUserPlace(after)
-    const path = `users/${user_id}/events?${listQuery({ cursor, limit })}`
-    return this.#ask("a user's events", path, async (response) => {
-      return ((await response.json()) as WireList<WireChange>).events.map(readChange)
-    })
+    const found: StoredEvent[] = []
+    let cursor = after && encodeUserPlace(after)
+    for (;;) {
+      const path = `users/${user_id}/events?${listQuery({ cursor, limit: limit - found.length })}`
+      const { events, next } = await this.#ask("a user's events", path, async (response) => {
+        const page = (await response.json()) as WireList<WireChange>
+        return { events: page.events.map(readChange), next: page.next }
+      })
+      for (const event of events) found.push(event)
+      // A page may end before its limit, where events are long.
+      if (next === null || found.length >= limit) return found
+      cursor = next
+    }
   }
 
   async erasedEvents({ request_id, after, limit }: Parameters<EventReader['erasedEvents']>[0]): Promise<ErasedEvent[]> {

@@ -26,9 +26,9 @@ import type {
   PageQuery,
   StoreBatch,
   TextPage,
+  TextQuery,
   WriteOutcome,
 } from './event-store.ts'
-import type { TextFormat } from './event-text.ts'
 import { eventMigrations } from './migrations/events.ts'
 import { writeCanaries } from './mysql-canary-writer.ts'
 import type { MysqlDatabase, MysqlOptions } from './mysql-database.ts'
@@ -72,7 +72,7 @@ class MysqlStore implements EventStore {
     return this.#database.read((db) => readPage(db, query))
   }
 
-  textPage(query: PageQuery & { format: TextFormat }): Promise<TextPage> {
+  textPage(query: TextQuery): Promise<TextPage> {
     return this.#database.read((db, eachArray) => readTextPage(db, query, eachArray))
   }
 

@@ -36,9 +36,10 @@ import type {
   RefusedEvent,
   StoreBatch,
   TextPage,
+  TextQuery,
   WriteOutcome,
 } from './event-store.ts'
-import type { TextFormat, TextRow } from './event-text.ts'
+import type { TextRow } from './event-text.ts'
 import { eventMigrations } from './migrations/events.ts'
 import { isRefusal, openReader, openSqlite, type SqliteConnection, transact } from './sqlite-database.ts'
 import { prepareForgetting } from './sqlite-forgetting.ts'
@@ -112,7 +113,7 @@ class SqliteStore implements EventStore {
     return this.#file.guard(() => readPage(this.#reader, query))
   }
 
-  textPage(query: PageQuery & { format: TextFormat }): Promise<TextPage> {
+  textPage(query: TextQuery): Promise<TextPage> {
     return this.#file.guard(() =>
       readTextPage(this.#reader, query, (compiled, take) => this.#texts.each(compiled, take)),
     )
@@ -228,14 +229,16 @@ class ArrayReader {
     this.#database = database
   }
 
-  each({ sql, parameters }: CompiledQuery, take: (row: TextRow) => void): void {
+  each({ sql, parameters }: CompiledQuery, take: (row: TextRow) => boolean): void {
     let statement = this.#statements.get(sql)
     if (statement === undefined) {
       statement = this.#database.prepare(sql)
       statement.setReturnArrays(true)
       this.#statements.set(sql, statement)
     }
-    for (const row of statement.iterate(...(parameters as SQLInputValue[]))) take(row as unknown as TextRow)
+    for (const row of statement.iterate(...(parameters as SQLInputValue[]))) {
+      if (!take(row as unknown as TextRow)) break
+    }
   }
 
   close(): void {

@@ -42,6 +42,8 @@ export class PageFiles {
   readonly #folder: string
   readonly #files: ReadonlyMap<string, PageFile>
 
+  readonly #contents = new Map<string, Promise<Buffer>>()
+
   private constructor(folder: string, files: ReadonlyMap<string, PageFile>) {
     this.#folder = folder
     this.#files = files
@@ -84,7 +86,15 @@ export class PageFiles {
     })
     if (request.headers['if-none-match'] === etag) return reply.code(304).send()
     if (encoding !== '') reply.header('content-encoding', encoding)
-    return reply.type(file.type).send(await readFile(join(this.#folder, path.replaceAll('/', sep) + ending)))
+    return reply.type(file.type).send(await this.#read(path + ending))
+  }
+
+  /** Read once: many who ask for a file at once are sent the same bytes. */
+  #read(path: string): Promise<Buffer> {
+    const content = this.#contents.get(path) ?? readFile(join(this.#folder, path.replaceAll('/', sep)))
+    this.#contents.set(path, content)
+    content.catch(() => this.#contents.delete(path))
+    return content
   }
 }
 

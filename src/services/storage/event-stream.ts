@@ -3,6 +3,7 @@ import { csvNames, type TextFormat } from '../../store/event-text.ts'
 
 /** Larger pages are hardly quicker, and two of them are in memory for each stream. */
 const STREAM_PAGE_ROWS = 1000
+const STREAM_PAGE_BYTES = 512 * 1024
 
 export type StreamQuery = Omit<PageQuery, 'limit'>
 
@@ -27,7 +28,8 @@ export async function* asCsv(store: EventStore, query: StreamQuery): AsyncGenera
  * no further; nothing in the store is held meanwhile, so a slow client keeps nobody waiting.
  */
 async function* streamPages(store: EventStore, query: StreamQuery, format: TextFormat): AsyncGenerator<Buffer> {
-  const read = (after: PageQuery['after']) => store.textPage({ ...query, after, format, limit: STREAM_PAGE_ROWS })
+  const read = (after: PageQuery['after']) =>
+    store.textPage({ ...query, after, format, limit: STREAM_PAGE_ROWS, bytesMax: STREAM_PAGE_BYTES })
   let page: TextPage | undefined = await read(query.after)
   while (page !== undefined) {
     const following: Promise<TextPage> | undefined = page.next && read(page.next)

@@ -4,7 +4,7 @@ import type { Config } from '../../config.ts'
 import { CATALOGUE, EVENT_TYPES, type EventType } from '../../events/catalogue.ts'
 import { storedSchema, toWire } from '../../events/codec.ts'
 import { formatInstant } from '../../events/instant.ts'
-import { nextPageLink } from '../../http/next-page.ts'
+import { nextPageLink, PAGE_BYTES_MAX } from '../../http/next-page.ts'
 import { invalidParameter, type Parameters, type ParameterValues } from '../../http/parameter.ts'
 import { HttpProblem } from '../../http/problem.ts'
 import { HttpServer } from '../../http/server.ts'
@@ -16,7 +16,7 @@ import { StorageConsumer } from './consumer.ts'
 import { asCsv, asNdjson } from './event-stream.ts'
 import { decodePageCursor, encodePageCursor } from './page-cursor.ts'
 import { Retention } from './retention.ts'
-import { addUserRoutes, ERASURE_SCHEMA, STORED_SCHEMA, toErasure, toStored } from './users.ts'
+import { addUserRoutes, ERASURE_SCHEMA, EVENT_BYTES_MAX, STORED_SCHEMA, toErasure, toStored } from './users.ts'
 
 export type StorageDeps = { log: EventLog; store: EventStore; config: Config; telemetry: Telemetry }
 
@@ -59,6 +59,7 @@ function addRoutes(server: HttpServer, store: EventStore): void {
       produces: ['application/json', 'application/x-ndjson', 'text/csv'],
       response: { type: 'array', items: storedSchema(type) },
       problems: ['store_unavailable'],
+      rowBytesMax: EVENT_BYTES_MAX,
       handler: ({ values, request, reply, mediaType }) => {
         const query = toQuery(type, values)
         if (mediaType === 'application/json') return sendPage(store, query, values.limit, request, reply)
@@ -111,6 +112,7 @@ function addRoutes(server: HttpServer, store: EventStore): void {
     parameters: CHANGES,
     response: CHANGES_RESPONSE,
     problems: ['store_unavailable'],
+    rowBytesMax: EVENT_BYTES_MAX,
     handler: async ({ values }) => {
       const after = parseCursors(values.after ?? '')
       if (after === undefined) throw invalidPosition()
@@ -133,7 +135,7 @@ async function sendPage(
   request: FastifyRequest,
   reply: FastifyReply,
 ): Promise<unknown> {
-  const { text, next } = await store.textPage({ ...query, limit, format: 'json' })
+  const { text, next } = await store.textPage({ ...query, limit, format: 'json', bytesMax: PAGE_BYTES_MAX })
   if (next !== undefined) {
     const { by, order } = query
     reply.header('link', nextPageLink(request, { cursor: encodePageCursor({ by, order, after: next }) }))
@@ -183,7 +185,8 @@ const RANGE = {
 } as const satisfies Parameters
 
 const RANGE_DESCRIPTION =
-  'Ordered by the chosen time, then `trace_id`. While there is more, `Link: <…>; rel="next"` names the next page. With ' +
+  'Ordered by the chosen time, then `trace_id`. A page ends at `limit` or at 8 MiB; while there is more, ' +
+  '`Link: <…>; rel="next"` names the next one. With ' +
   '`Accept: application/x-ndjson` or `text/csv` the whole range is streamed.'
 
 const CHANGES = {

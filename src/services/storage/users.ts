@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { CATALOGUE, EVENT_TYPES, type EventType } from '../../events/catalogue.ts'
 import { storedSchema, toWire } from '../../events/codec.ts'
 import { formatInstant } from '../../events/instant.ts'
+import { PAGE_BYTES_MAX } from '../../http/next-page.ts'
 import type { Parameters } from '../../http/parameter.ts'
 import { HttpProblem } from '../../http/problem.ts'
 import type { HttpServer } from '../../http/server.ts'
@@ -9,7 +10,7 @@ import type { EventLog } from '../../log/event-log.ts'
 import type { PartitionCursor } from '../../log/position.ts'
 import { encodeTombstone, type Tombstone } from '../../log/tombstone.ts'
 import type { ErasedEvent, Erasure, EventStore, Held, StoredEvent } from '../../store/event-store.ts'
-import { userPlaceOf } from '../../store/event-store.ts'
+import { type UserPlace, userPlaceOf } from '../../store/event-store.ts'
 import { decodeErasedPlace, decodeUserPlace, encodeErasedPlace, encodeUserPlace } from '../../store/user-place.ts'
 import type { Forgetter } from './forgetter.ts'
 import { readCursor } from './page-cursor.ts'
@@ -26,11 +27,12 @@ export function addUserRoutes(
     parameters: USER_EVENTS,
     response: USER_EVENTS_RESPONSE,
     problems: ['store_unavailable'],
-    handler: async ({ values: { user_id, limit, cursor } }) => {
+    rowBytesMax: EVENT_BYTES_MAX,
+    handler: async ({ values: { user_id, limit, cursor }, reply }) => {
       const after = readCursor(cursor, decodeUserPlace)
-      const found = await store.userEvents({ user_id, after, limit: limit + 1 })
-      const last = found.length > limit ? found[limit - 1] : undefined
-      return { events: found.slice(0, limit).map(toStored), next: last ? encodeUserPlace(userPlaceOf(last)) : null }
+      const { texts, next } = await readUserPage(store, { user_id, after, limit })
+      const text = `{"events":[${texts.join(',')}],"next":${JSON.stringify(next)}}`
+      return reply.type('application/json; charset=utf-8').send(text)
     },
   })
 
@@ -73,6 +75,32 @@ export function addUserRoutes(
       return { events: found.slice(0, limit), next: last ? encodeErasedPlace(last) : null }
     },
   })
+}
+
+/** Of an event, with the longest names there may be. */
+export const EVENT_BYTES_MAX = 5 * 1024
+/** How many are read at a time. */
+const STEP_EVENTS = 1000
+
+/** A page of a user's events as JSON, each for itself; `next` is the cursor of the next one. */
+async function readUserPage(
+  store: EventStore,
+  { user_id, after, limit }: { user_id: string; after: UserPlace | undefined; limit: number },
+): Promise<{ texts: string[]; next: string | null }> {
+  const texts: string[] = []
+  let bytes = 0
+  for (let place = after; ; ) {
+    const step = Math.min(STEP_EVENTS, limit - texts.length)
+    const found = await store.userEvents({ user_id, after: place, limit: step + 1 })
+    for (const event of found.slice(0, step)) {
+      const text = JSON.stringify(toStored(event))
+      texts.push(text)
+      bytes += Buffer.byteLength(text)
+      place = userPlaceOf(event)
+    }
+    if (found.length <= step) return { texts, next: null }
+    if (texts.length === limit || bytes >= PAGE_BYTES_MAX) return { texts, next: encodeUserPlace(place as UserPlace) }
+  }
 }
 
 export function toStored({ partition, offset, event }: StoredEvent) {
