@@ -75,6 +75,7 @@ describe('The configuration', () => {
       pendingBytesMax: 33_554_432,
       retentionDays: 0,
       logRetentionDays: 0,
+      checkPeriodMs: 3_600_000,
       receiverWorkers: 1,
       requestsMax: 2048,
       connectionsMax: 8000,
@@ -124,6 +125,7 @@ describe('The configuration', () => {
 describe('A number', () => {
   const bounds: Record<string, { min: number; max: number; of: (config: ReturnType<typeof readConfig>) => number }> = {
     PROCESSING_PERIOD_MS: { min: 10, max: 3_600_000, of: (config) => config.processingPeriodMs },
+    RUNIFY_CHECK_PERIOD_MS: { min: 0, max: 604_800_000, of: (config) => config.checkPeriodMs },
     RUNIFY_HEALTH_PERIOD_MS: { min: 100, max: 600_000, of: (config) => config.healthPeriodMs },
     RUNIFY_HEALTH_TIMEOUT_MS: { min: 50, max: 60_000, of: (config) => config.healthTimeoutMs },
     ANOMALY_LONG_RUN_METRES: { min: 1, max: 10_000_000, of: (config) => config.anomalyThresholds.longRunMetres },

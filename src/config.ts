@@ -74,6 +74,8 @@ export type Config = {
   retentionDays: number
   /** How long the embedded log keeps events that were read, days; 0: for ever. */
   logRetentionDays: number
+  /** How often the files of the data folder are read through, milliseconds, 0…604,800,000; 0: never. */
+  checkPeriodMs: number
   /** Processes that take requests on the Receiver's port. */
   receiverWorkers: number
   /** Requests that the Receiver has under way at most; above that it answers 503. */
@@ -173,6 +175,7 @@ export function readConfig(environment: Record<string, string | undefined> = pro
     pendingBytesMax: number('RUNIFY_PENDING_BYTES_MAX', 32 * MIB, MIB, 1024 * MIB),
     retentionDays: number('RUNIFY_RETENTION_DAYS', 0, 0, 100_000),
     logRetentionDays: number('RUNIFY_LOG_RETENTION_DAYS', 0, 0, 100_000),
+    checkPeriodMs: number('RUNIFY_CHECK_PERIOD_MS', 3_600_000, 0, 604_800_000),
     receiverWorkers: number('RECEIVER_WORKERS', 1, 1, 64),
     requestsMax: number('RUNIFY_REQUESTS_MAX', 2048, 1, 100_000),
     connectionsMax: number('RUNIFY_CONNECTIONS_MAX', 8000, 1, 1_000_000),

@@ -1,6 +1,9 @@
 import { hash, randomUUID } from 'node:crypto'
+import { join } from 'node:path'
 import { keepLogRetention, openAnomalies, openLog, openReader, openStatistics, openStore } from './adapters.ts'
 import { type Config, PORT_VARIABLES, SERVICES, type ServiceName } from './config.ts'
+import type { DataFileName } from './disk/data-file.ts'
+import { keepChecking } from './disk/file-checker.ts'
 import type { HttpServer } from './http/server.ts'
 import type { EventLog } from './log/event-log.ts'
 import { lockFolder } from './log/folder-lock.ts'
@@ -74,6 +77,20 @@ function withOwnKey(config: Config): Config {
 function usesFolder({ log, store }: Config, services: readonly ServiceName[]): boolean {
   const usesStore = services.some((service) => KEEPING.includes(service))
   return (log.kind === 'embedded' && usesLog(services)) || (store.kind === 'embedded' && usesStore)
+}
+
+/** The files of the data folder that these services keep, and which of them each is. */
+function ownersOf({ log, store }: Config, services: readonly ServiceName[]): Map<string, ServiceName> {
+  const owners = new Map<string, ServiceName>()
+  const own = (dir: string, name: DataFileName, service: ServiceName) => {
+    if (services.includes(service)) owners.set(join(dir, name), service)
+  }
+  if (log.kind === 'embedded') own(log.dir, 'log.db', 'storage')
+  if (store.kind !== 'embedded') return owners
+  own(store.dir, 'store.db', 'storage')
+  own(store.dir, 'statistics.db', 'processing')
+  own(store.dir, 'anomalies.db', 'anomaly-detector')
+  return owners
 }
 
 /** Those with tables of their own. */
@@ -204,6 +221,7 @@ export async function startServices(
       return createDashboard({ addressOf, config, telemetry: telemetryOf('dashboard') })
     },
   }
+  checkFiles()
   const servers: HttpServer[] = []
   for (const service of SERVICES.filter((name) => services.includes(name))) {
     const server = opened.use(await create[service]())
@@ -213,6 +231,21 @@ export async function startServices(
   opened.defer(() => {
     for (const server of servers) void server.stopAccepting()
   })
+
+  function checkFiles(): void {
+    const owners = ownersOf(config, services)
+    if (owners.size === 0 || config.checkPeriodMs === 0) return
+    const ownerOf = (path: string) => telemetryOf(owners.get(path) as ServiceName)
+    const [first] = owners.keys()
+    opened.use(
+      keepChecking({
+        paths: [...owners.keys()],
+        periodMs: config.checkPeriodMs,
+        told: (checked) => ownerOf(checked.path).fileChecked(checked),
+        failed: (error) => ownerOf(first as string).workFailed('check', error),
+      }),
+    )
+  }
 
   function telemetryOf(service: ServiceName): Telemetry {
     const telemetry = telemetries[service] ?? createTelemetry(service, config.logLevel)

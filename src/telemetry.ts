@@ -4,6 +4,7 @@ import { isatty } from 'node:tty'
 import { type DestinationStream, type Logger, pino } from 'pino'
 import { AggregatorRegistry, Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import type { Config } from './config.ts'
+import type { Checked } from './disk/file-checker.ts'
 import type { SetAside } from './disk/set-aside.ts'
 import { freeBytes, sizeBytes } from './disk/space.ts'
 import type { EventType } from './events/catalogue.ts'
@@ -283,6 +284,18 @@ function describeEvents(log: Logger, registry: Registry) {
     labelNames: ['file'],
     registers,
   })
+  const damaged = new Gauge({
+    name: 'runify_file_damaged',
+    help: 'Whether a file of the data folder was damaged when it was last read through',
+    labelNames: ['file'],
+    registers,
+  })
+  const checked = new Gauge({
+    name: 'runify_file_checked_timestamp_seconds',
+    help: 'When a file of the data folder was last read through, Unix time',
+    labelNames: ['file'],
+    registers,
+  })
   // A series that begins at 1 has not grown for Prometheus: what an alert waits for is there from the beginning, at 0.
   for (const reason of DEAD_LETTER_REASONS) dead.inc({ reason }, 0)
   for (const hop of ['accepted', 'stored', 'counted']) canariesLost.inc({ hop }, 0)
@@ -306,6 +319,13 @@ function describeEvents(log: Logger, registry: Registry) {
         registers,
         collect: () => size.set(orNothing(() => sizeBytes(dir))),
       })
+    },
+    fileChecked: ({ path, damage, seconds }: Checked) => {
+      const file = basename(path)
+      damaged.set({ file }, damage === undefined ? 0 : 1)
+      checked.set({ file }, Date.now() / 1000)
+      if (damage === undefined) log.debug({ file: path, seconds }, 'a file was checked')
+      else log.error({ file: path, damage, seconds }, 'a file is damaged')
     },
     fileSetAside: (news: SetAside) => {
       setAside.inc({ file: basename(news.file) })

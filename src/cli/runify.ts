@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs'
 import { AUDIT } from './audit.ts'
+import { CHECK } from './check.ts'
 import { type Command, CommandError, type Terminal, UsageError } from './command.ts'
 import { DEAD_LETTERS } from './dead-letters.ts'
 import { EXPORT } from './export.ts'
@@ -17,6 +18,7 @@ const COMMANDS: Record<string, Command> = {
   'dead-letters': DEAD_LETTERS,
   audit: AUDIT,
   rebuild: REBUILD,
+  check: CHECK,
 }
 
 const HELP = `runify: send events to Runify, make some up, take out what is stored, check it, rebuild it
