@@ -91,8 +91,6 @@ describe('The Analyzer', () => {
       'music_info:0.0',
     ]) {
       assert.deepEqual(await codeOf(await fetch(`${url}?after=${after}`)), [400, 'invalid_parameter'], after)
-      const headers = { 'last-event-id': after }
-      assert.deepEqual(await codeOf(await fetch(url, { headers })), [400, 'invalid_header'], after)
     }
     const clients = new AbortController()
     const { signal } = clients
@@ -106,6 +104,30 @@ describe('The Analyzer', () => {
     await waitFor(async () => (await fetch(`${url}?after=running_stats:0&limit=1`)).status === 200)
   })
 
+  test('goes on with a browser that has an id of another log, and tells it that it has missed something', async () => {
+    for (const id of ['7', 'running_stats', 'running_stats:99', 'music_info:0.0']) {
+      const response = await fetch(`${analyzer()}/tail?type=music_info`, { headers: { 'last-event-id': id } })
+      assert.equal(response.status, 200, id)
+      const [piece = ''] = await Array.fromAsync(firstOf(response, 1))
+      const missed = '{"why":"unknown_id","records":null,"partitions":[]}'
+      const [, begin, end] = /^retry: 1000\nid: (.*)\n\nevent: missed\ndata: .*\nid: (.*)\n\n/.exec(piece) ?? []
+      assert.ok(begin !== undefined && begin === end && begin.startsWith('music_info:'), piece)
+      assert.ok(piece.includes(missed), piece)
+    }
+  })
+
+  test('tells a browser by an event that there is no place for another tail, and when to come back', async () => {
+    const clients = new AbortController()
+    const { signal } = clients
+    const url = `${analyzer()}/tail`
+    const tails = await Promise.all(Array.from({ length: 64 }, () => fetch(url, { signal })))
+    assert.ok(tails.every(({ status }) => status === 200))
+    const response = await fetch(url, { headers: { accept: 'text/event-stream' } })
+    assert.deepEqual([response.status, response.headers.get('content-type')], [200, 'text/event-stream; charset=utf-8'])
+    assert.match(await response.text(), /^retry: \d+\nevent: unavailable\ndata: \{.*"code":"overloaded".*\}\n\n$/)
+    clients.abort()
+  })
+
   test('gives a tail as server-sent events, and ends it when the service stops', async () => {
     const response = await fetch(`${analyzer()}/tail?type=music_info&after=music_info:0`)
     assert.equal(response.headers.get('content-type'), 'text/event-stream; charset=utf-8')
@@ -115,3 +137,13 @@ describe('The Analyzer', () => {
     assert.match(text, /^retry: \d+\nid: music_info:0\n\nevent: music_info\ndata: {.*}\nid: music_info:1\n\n/)
   })
 })
+
+/** The first pieces of an answer that may have no end. */
+async function* firstOf({ body }: Response, count: number): AsyncGenerator<string> {
+  let left = count
+  for await (const piece of body ?? []) {
+    yield new TextDecoder().decode(piece)
+    left--
+    if (left === 0) return
+  }
+}

@@ -20,6 +20,7 @@ import { ANSWER_BYTES, AnswerBudget } from './answer-budget.ts'
 import { checkKey } from './api-keys.ts'
 import { discardBody } from './body.ts'
 import { connectionBounds } from './connection-bounds.ts'
+import { EVENT_STREAM, unavailableEvent, wantsEventStream } from './event-stream.ts'
 import { BODY_PROBLEMS, type OrderRoute, readOrder } from './json-body.ts'
 import { linger, lingerWhenAnswered } from './lingering-close.ts'
 import { PAGE_BYTES_MAX } from './next-page.ts'
@@ -495,6 +496,10 @@ export class HttpServer implements AsyncDisposable {
   async #answerError(error: unknown, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
     const problem = this.#toProblem(error, { method: request.method, route: request.routeOptions.url ?? 'none' })
     const headers = await this.#problemHeaders(problem, request.raw)
+    if (problem.status === 503 && request.method === 'GET' && wantsEventStream(request.raw)) {
+      const stream = { ...headers, 'content-type': `${EVENT_STREAM}; charset=utf-8`, 'cache-control': 'no-store' }
+      return reply.code(200).headers(stream).send(unavailableEvent(problem))
+    }
     return reply.code(problem.status).headers(headers).send(JSON.stringify(problem.body()))
   }
 

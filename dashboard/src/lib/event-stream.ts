@@ -1,4 +1,4 @@
-import { openStream } from './api.ts'
+import { openStream, Problem } from './api.ts'
 
 export type StreamEvent = { event: string; id: string; data: string }
 
@@ -21,6 +21,8 @@ export async function* readEvents(address: string, signal: AbortSignal, lastId =
       text = blocks.pop() as string
       for (const block of blocks) {
         const found = parseBlock(block)
+        // In the place of 503, which a browser's own reader would not survive.
+        if (found.event === 'unavailable') throw new Problem(JSON.parse(found.data))
         if (found.id !== undefined) id = found.id
         if (found.data !== '' || found.id !== undefined) yield { event: found.event, id, data: found.data }
       }

@@ -14,6 +14,8 @@ export type TailOptions = {
   userId?: string | undefined
   /** Where it goes on; without it, at the end of the log. Types that are not in it begin at the end. */
   after?: TailPosition | undefined
+  /** The client has come back with an id that is none of this log's. */
+  isUnknown?: boolean
   /** It ends behind so many events. */
   limit?: number | undefined
   heartbeatMs: number
@@ -37,7 +39,7 @@ export async function* streamTail(options: TailOptions): AsyncGenerator<string> 
   const { live, signal } = options
   using following = await live.follow()
   const tail = new Tail(options)
-  yield `retry: ${RECONNECT_MS}\n${tail.idLine}\n`
+  yield `retry: ${RECONNECT_MS}\n${tail.idLine}\n${options.isUnknown ? tail.missedUnknown() : ''}`
   while (!following.hasEnded() && !signal.aborted && !tail.full) {
     const { news } = live
     const text = (await tail.catchUp()) ?? tail.missed() ?? tail.more()
@@ -101,6 +103,11 @@ class Tail {
       const first = (await this.#options.log.partitions(topic))[partition]?.first ?? to
       return this.#tellMissed('removed', [{ type, partition, from, to: Math.max(first, from + 1) }])
     }
+  }
+
+  /** Nobody knows how much came in between. */
+  missedUnknown(): string {
+    return `event: missed\ndata: ${JSON.stringify({ why: 'unknown_id', records: null, partitions: [] })}\n${this.idLine}\n`
   }
 
   /** What went by while the client was too slow. */

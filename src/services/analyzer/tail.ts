@@ -1,5 +1,6 @@
 import { Readable } from 'node:stream'
 import { CATALOGUE, EVENT_TYPES } from '../../events/catalogue.ts'
+import { EVENT_STREAM } from '../../http/event-stream.ts'
 import { invalidParameter, type Parameters } from '../../http/parameter.ts'
 import { HttpProblem } from '../../http/problem.ts'
 import type { HttpServer } from '../../http/server.ts'
@@ -19,7 +20,6 @@ export type TailDeps = {
 const HEARTBEAT_MS = 15_000
 const TAILS_MAX = 64
 const LIVE_BYTES_MAX = 4 * 1024 * 1024
-const EVENT_STREAM = 'text/event-stream'
 
 /** `GET /tail`: the log as it grows, for any number of clients up to a limit, read once for all of them. */
 export function addTail(server: HttpServer, { log, telemetry, limits = {} }: TailDeps): void {
@@ -34,15 +34,16 @@ export function addTail(server: HttpServer, { log, telemetry, limits = {} }: Tai
     parameters: TAIL,
     produces: [EVENT_STREAM],
     response: { type: 'string' },
-    problems: ['invalid_header', 'overloaded', 'log_unavailable', 'stopping'],
+    problems: ['overloaded', 'log_unavailable', 'stopping'],
     handler: async ({ values, request, reply }) => {
       const types = values.type === 'all' ? EVENT_TYPES : [values.type]
-      const after = await readAfter(log, { after: values.after, header: request.headers['last-event-id'] })
+      const { after, isUnknown } = await readAfter(log, values.after, request.headers['last-event-id'])
       if (tails >= tailsMax) throw new HttpProblem('overloaded', `there are ${tailsMax} tails already`)
       const gone = new AbortController()
       const { user_id: userId, limit } = values
       const { signal } = gone
-      const text = streamTail({ log, live, types, userId, after, limit, heartbeatMs, signal, told: telemetry.tailed })
+      const told = telemetry.tailed
+      const text = streamTail({ log, live, types, userId, after, isUnknown, limit, heartbeatMs, signal, told })
       telemetry.tailing(++tails)
       const leave = () => {
         telemetry.tailing(--tails)
@@ -69,28 +70,36 @@ async function* withFirst(first: string, text: AsyncGenerator<string>): AsyncGen
   yield* text
 }
 
-/** Where the client goes on. A browser repeats the address it began with, so the header counts. */
+type After = { after: TailPosition | undefined; isUnknown: boolean }
+
+/**
+ * Where the client goes on. A browser repeats the address it began with, so the header counts. `isUnknown`: the header's id
+ * is none of this log's; a browser that heard so by a status would never come back.
+ */
 async function readAfter(
   log: EventLog,
-  { after, header }: { after: string | undefined; header: string | string[] | undefined },
-): Promise<TailPosition | undefined> {
-  const fail = (detail: string) => {
-    if (header !== undefined) return new HttpProblem('invalid_header', `Last-Event-ID ${detail}`)
-    return invalidParameter('after', detail)
-  }
-  const sent = header ?? after
+  parameter: string | undefined,
+  header: string | string[] | undefined,
+): Promise<After> {
+  const sent = header ?? parameter
   // What a browser sends that has seen no id yet.
-  if (sent === undefined || sent === '') return undefined
-  const position = typeof sent === 'string' ? parseTailPosition(sent) : undefined
-  if (position === undefined) throw fail('must be the id of an event of this stream')
+  if (sent === undefined || sent === '') return { after: undefined, isUnknown: false }
+  const after = typeof sent === 'string' ? parseTailPosition(sent) : undefined
+  const fault = after === undefined ? 'must be the id of an event of this stream' : await findFault(log, after)
+  if (fault === undefined) return { after, isUnknown: false }
+  if (header === undefined) throw invalidParameter('after', fault)
+  return { after: undefined, isUnknown: true }
+}
+
+async function findFault(log: EventLog, position: TailPosition): Promise<string | undefined> {
   for (const type of EVENT_TYPES) {
     const nexts = position[type]
     if (nexts === undefined) continue
     const ranges = await log.partitions(CATALOGUE[type].topic)
     const isBeyond = nexts.some((next, partition) => next > (ranges[partition]?.next ?? -1))
-    if (isBeyond) throw fail(`lies beyond the end of the log: it is of another log`)
+    if (isBeyond) return 'lies beyond the end of the log: it is of another log'
   }
-  return position
+  return undefined
 }
 
 /** Nothing follows on the connection: it must not be waited for when the service stops. */
@@ -111,4 +120,7 @@ const DESCRIPTION =
   'Each event has its type as `event`, itself with its place in the log as JSON in `data`, and as `id` the position behind ' +
   'it. Who reconnects with `Last-Event-ID`, as browsers do by themselves, gets all that came in between, each once. An event ' +
   '`missed` tells what a client that was too slow has missed, or what retention has removed: `after` with an earlier id ' +
-  'gives the former. A comment comes when nothing has come for 15 s.'
+  'gives the former. Its `why` is `unknown_id` where `Last-Event-ID` is no id of this log: nobody knows what came in between, and ' +
+  'the stream goes on with what comes next. Who accepts `text/event-stream` gets an event `unavailable` with the problem and the ' +
+  'end of the stream where others get 503, as a browser does not come back after that. A comment comes when nothing has come ' +
+  'for 15 s.'
