@@ -1,7 +1,7 @@
 import { type CompiledQuery, type Kysely, type SelectQueryBuilder, sql } from 'kysely'
 import { CANARY, CATALOGUE, EVENT_TYPES, type EventType, type RunifyEvent, typeOfTopic } from '../events/catalogue.ts'
 import { type Cursors, nextOf, type PartitionCursor, withMoved } from '../log/position.ts'
-import { FORGOTTEN_TOPIC } from '../log/tombstone.ts'
+import { FORGOTTEN_TOPIC, type Tombstone } from '../log/tombstone.ts'
 import type { CanaryTable } from './canaries.ts'
 import { type ColumnValue, columnsOf, fromRow, type StoredEvent, uuidFromBytes, uuidToBytes } from './columns.ts'
 import type {
@@ -41,12 +41,16 @@ export type ForgottenTable = {
   request_id: Uint8Array
   user_id: Uint8Array
   forgotten_at: number
+  /** 1 where it goes by when events were received; 0 where by `forgotten_positions`. */
+  by_time: number
 } & Record<ErasedType, number>
 
 /** The tables as far as the queries name their columns; the catalogue's other columns are only read. */
 export type EventDatabase = Record<EventType, EventTable> & {
   stored_cursors: { topic: string; partition_id: number; next: number; stored: number }
   forgotten_users: ForgottenTable
+  /** Of each forgotten user and partition, below which offset everything is forgotten. */
+  forgotten_positions: { user_id: Uint8Array; topic: string; partition_id: number; next: number }
   erased_events: {
     request_id: Uint8Array
     type: string
@@ -337,13 +341,17 @@ export async function readErased(
 
 export async function readHeld(
   db: Kysely<EventDatabase>,
-  { user_id, until, from = [] }: { user_id: string; until: number; from?: Cursors },
+  { user_id, until, before, from = [] }: Parameters<EventStore['held']>[0],
 ): Promise<Held> {
   const held: Held = []
   for (const type of ERASED_TYPES) {
-    const ofUser = (db.selectFrom(`${type} as event`) as unknown as EventSelect)
-      .where('user_id', '=', uuidToBytes(user_id))
-      .where('date_created', '<=', until)
+    let ofUser = (db.selectFrom(`${type} as event`) as unknown as EventSelect).where(
+      'user_id',
+      '=',
+      uuidToBytes(user_id),
+    )
+    if (until !== undefined) ofUser = ofUser.where('date_created', '<=', until)
+    if (before !== undefined) ofUser = ofUser.where(sql<boolean>`(${sql.raw(liesBefore(before, type))})`)
     const partitions = await ofUser.select('log_partition').distinct().execute()
     for (const { log_partition: partition } of partitions as unknown as { log_partition: number }[]) {
       const row = (await ofUser
@@ -359,6 +367,18 @@ export async function readHeld(
     }
   }
   return held
+}
+
+/** As SQL of both databases: which rows of a type lie before these positions. A partition that is not named has none. */
+export function liesBefore(positions: Cursors, type: EventType): string {
+  const places = positions.filter(({ topic }) => topic === topicOf(type))
+  const conditions = places.map(({ partition, next }) => `(log_partition = ${partition} AND log_offset < ${next})`)
+  return conditions.length === 0 ? '1 = 0' : conditions.join(' OR ')
+}
+
+/** Likewise: which of a user's rows of a type a tombstone is about. */
+export function isForgotten({ forgotten_at, positions }: Tombstone, type: EventType): string {
+  return positions === undefined ? `date_created <= ${forgotten_at}` : `(${liesBefore(positions, type)})`
 }
 
 export async function readUserEvents(
@@ -433,6 +453,7 @@ export const EVENT_TABLES: readonly string[] = [
   'canaries',
   'stored_cursors',
   'forgotten_users',
+  'forgotten_positions',
   'erased_events',
 ]
 

@@ -86,6 +86,51 @@ export function forgettingContract({ open }: StoreAdapter): void {
     assert.equal(await other.event(events[0]?.trace_id as string), undefined)
   })
 
+  test('goes by the positions of a tombstone that has some, whatever the clocks say', async () => {
+    await using place = await open()
+    const { store } = place
+    const [day, topic] = [24 * HOUR, 'runify.running_stats'] as const
+    const runs = [NOW + day, NOW - day, NOW + day, NOW - day].map((time) => runOf(ANN, time))
+    const others = [runOf(BOB, NOW - day)]
+    await store.write(batchOf([...runs, ...others]))
+    await store.write(batchOf([runOf(ANN, NOW - day)], { partition: 1 }))
+    await store.write(batchOf([playOf(ANN, NOW - day)], { partition: 0 }))
+    const batch = tombstone(ANN, NOW)
+    const positions = [
+      { topic, partition: 0, next: 3 },
+      { topic, partition: 2, next: 2 },
+    ]
+    assert.deepEqual(await store.held({ user_id: ANN, before: positions }), [
+      { type: 'running_stats', partition: 0, events: 3, first: NOW - day, last: NOW + day },
+    ])
+    await store.forget({ ...batch, tombstone: { ...batch.tombstone, positions } })
+    assert.deepEqual(await store.counts(), { running_stats: 3, music_info: 1 })
+    const { request_id } = batch.tombstone
+    assert.deepEqual((await store.erasure(request_id))?.erased, { running_stats: 3, music_info: 0 })
+    assert.deepEqual(
+      (await store.erasedEvents({ request_id, limit: 10 })).map(({ partition, offset }) => [partition, offset]),
+      [0, 1, 2].map((offset) => [0, offset]),
+    )
+
+    // One that names less takes nothing back; and a partition that comes later was empty then.
+    const less = tombstone(ANN, NOW, { offset: 1 })
+    await store.forget({ ...less, tombstone: { ...less.tombstone, positions: [{ topic, partition: 2, next: 1 }] } })
+    const other = await place.openAgain()
+    const late = [runOf(ANN, NOW + day), runOf(ANN, NOW + day), runOf(ANN, NOW - day), runOf(BOB, NOW - day)]
+    assert.deepEqual(await other.write(batchOf(late, { partition: 2 })), {
+      kind: 'stored',
+      stored: 2,
+      repeated: 0,
+      forgotten: 2,
+    })
+    assert.equal((await other.event(late[2]?.trace_id as string))?.offset, 2)
+    const after = { from: 5, partition: 0 }
+    assert.equal((await other.write(batchOf([runOf(ANN, NOW - day)], after))).kind, 'stored')
+    assert.equal((await other.counts()).running_stats, 6)
+    await other.clear()
+    assert.deepEqual(await other.write(batchOf(runs)), { kind: 'stored', stored: 4, repeated: 0 })
+  })
+
   test('knows what was erased by its place and hour, and not of whom it was', async () => {
     await using place = await open()
     const { store } = place

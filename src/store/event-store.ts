@@ -72,7 +72,7 @@ export type ForgetBatch = {
 }
 
 /** A tombstone that has been carried out: nothing that it is about is stored any more. */
-export type Erasure = Tombstone & {
+export type Erasure = Omit<Tombstone, 'positions'> & {
   partition: number
   offset: number
   /** How many events were erased. */
@@ -146,8 +146,8 @@ export interface EventStore extends AsyncDisposable {
   changes(query: { after: Cursors; limit: number }): Promise<ChangePage>
 
   /**
-   * Carries a tombstone out: the user's events that were received at `forgotten_at` or before are removed, and left out
-   * when they are written later. Then moves the cursor of `FORGOTTEN_TOPIC`, with which the erasure appears in the feed of
+   * Carries a tombstone out: the user's events that lie before its positions, or without any were received at
+   * `forgotten_at` or before, are removed, and left out when they are written later. Then moves the cursor of `FORGOTTEN_TOPIC`, with which the erasure appears in the feed of
    * changes. May be repeated, by several at once; killed in the midst of it, it is to be called again. Throws
    * `position_conflict` like `write`.
    */
@@ -163,8 +163,13 @@ export interface EventStore extends AsyncDisposable {
     limit: number
   }): Promise<ErasedEvent[]>
 
-  /** What is stored of a user that was received at `until` or before, and that lies at `from` or behind it in the log. */
-  held(of: { user_id: string; until: EpochMs; from?: Cursors }): Promise<Held>
+  /** What is stored of a user that was received at `until` or earlier, and that lies in the log at `from` or later and before `before`. */
+  held(of: {
+    user_id: string
+    until?: EpochMs | undefined
+    from?: Cursors | undefined
+    before?: Cursors | undefined
+  }): Promise<Held>
 
   /** A user's events of all types, up to `limit` of those behind `after`, ordered by type, date_created and trace_id. */
   userEvents(query: { user_id: string; after?: UserPlace | undefined; limit: number }): Promise<StoredEvent[]>

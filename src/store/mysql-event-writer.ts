@@ -21,7 +21,7 @@ type Placed = StoreBatch['events'][number]
 export async function writeBatch(session: MysqlSession, batch: StoreBatch): Promise<Ending<WriteOutcome>> {
   const { type, partition, from, next, events } = batch
   const topic = topicOf(type)
-  const kept = await withoutForgotten(session, events)
+  const kept = await withoutForgotten(session, batch)
   const at = await lockCursor(session, { topic, partition, from })
   if (at >= next) return { keep: false, result: { kind: 'stored', stored: 0, repeated: events.length } }
   const writer = new EventWriter(session, batch)

@@ -1,9 +1,15 @@
 import { Failure } from '../errors.ts'
-import type { RunifyEvent } from '../events/catalogue.ts'
-import { FORGOTTEN_TOPIC, type Tombstone } from '../log/tombstone.ts'
+import { FORGOTTEN_TOPIC, ForgottenUsers, type Tombstone } from '../log/tombstone.ts'
 import { uuidFromBytes } from './columns.ts'
-import { ERASED_TYPES, type ErasedType, FINGERPRINT_DIGITS, MS_PER_HOUR, topicOf } from './event-queries.ts'
-import type { ForgetBatch } from './event-store.ts'
+import {
+  ERASED_TYPES,
+  type ErasedType,
+  FINGERPRINT_DIGITS,
+  isForgotten,
+  MS_PER_HOUR,
+  topicOf,
+} from './event-queries.ts'
+import type { ForgetBatch, StoreBatch } from './event-store.ts'
 import type { Ending, MysqlDatabase } from './mysql-database.ts'
 import { literal, rowLiteral, uuidLiteral } from './mysql-literal.ts'
 import type { MysqlSession } from './mysql-session.ts'
@@ -35,22 +41,32 @@ export async function forgetUser<DB>(database: MysqlDatabase<DB>, batch: ForgetB
  * Those of a batch whose user was not forgotten later, within the transaction that writes them. It holds the gate from
  * here to its end, so that no tombstone comes in between; it comes first, as what is read behind it must be newer.
  */
-export async function withoutForgotten<T extends { event: RunifyEvent }>(
+export async function withoutForgotten(
   session: MysqlSession,
-  events: readonly T[],
-): Promise<readonly T[]> {
+  { type, partition, events }: StoreBatch,
+): Promise<StoreBatch['events']> {
   const [gate] = await session.query<{ tombstones: number }[]>(
     'SELECT tombstones FROM forgetting_gate WHERE id = 1 FOR SHARE',
   )
   if (gate === undefined || gate.tombstones === 0 || events.length === 0) return events
-  const users = [...new Set(events.map(({ event }) => event.fields.user_id))]
-  const rows = await session.query<{ user_id: Uint8Array; time: number }[]>(
-    `SELECT user_id, MAX(forgotten_at) AS time FROM forgotten_users WHERE user_id IN (${users.map(uuidLiteral)}) ` +
+  const topic = topicOf(type)
+  const users = [...new Set(events.map(({ event }) => uuidLiteral(event.fields.user_id)))]
+  const forgotten = new ForgottenUsers()
+  const times = await session.query<{ user_id: Uint8Array; time: number }[]>(
+    `SELECT user_id, MAX(forgotten_at) AS time FROM forgotten_users WHERE user_id IN (${users}) AND by_time = 1 ` +
       'GROUP BY user_id',
   )
-  const times = new Map(rows.map(({ user_id, time }) => [uuidFromBytes(user_id), time]))
-  return events.filter(({ event: { fields, date_created } }) => {
-    return date_created > (times.get(fields.user_id) ?? Number.NEGATIVE_INFINITY)
+  for (const { user_id, time } of times) forgotten.add({ user_id: uuidFromBytes(user_id), forgotten_at: time })
+  const places = await session.query<{ user_id: Uint8Array; next: number }[]>(
+    `SELECT user_id, next FROM forgotten_positions WHERE user_id IN (${users}) AND topic = ${literal(topic)} ` +
+      `AND partition_id = ${partition}`,
+  )
+  for (const { user_id, next } of places) {
+    const positions = [{ topic, partition, next }]
+    forgotten.add({ user_id: uuidFromBytes(user_id), forgotten_at: 0, positions })
+  }
+  return events.filter(({ offset, event: { fields, date_created } }) => {
+    return !forgotten.has(fields.user_id, date_created, { topic, partition, offset })
   })
 }
 
@@ -74,11 +90,22 @@ async function begin(
     `INSERT IGNORE INTO stored_cursors (topic, partition_id, next, \`stored\`) VALUES ${rowLiteral([FORGOTTEN_TOPIC, partition, at, 0])}`,
   )
   if (tombstone !== undefined) {
-    const { offset, request_id, user_id, forgotten_at } = tombstone
+    const { offset, request_id, user_id, forgotten_at, positions } = tombstone
     const ids = [request_id, user_id].map(uuidLiteral)
     await session.query(
-      `INSERT IGNORE INTO forgotten_users VALUES (${partition}, ${offset}, ${ids}, ${forgotten_at}, 0, 0)`,
+      'INSERT IGNORE INTO forgotten_users (log_partition, log_offset, request_id, user_id, forgotten_at, by_time, ' +
+        'running_stats, music_info) ' +
+        `VALUES (${partition}, ${offset}, ${ids}, ${forgotten_at}, ${positions === undefined ? 1 : 0}, 0, 0)`,
     )
+    const places = (positions ?? []).map((place) => {
+      return `(${uuidLiteral(user_id)},${literal(place.topic)},${place.partition},${place.next})`
+    })
+    if (places.length > 0) {
+      await session.query(
+        `INSERT INTO forgotten_positions (user_id, topic, partition_id, next) VALUES ${places} ` +
+          'ON DUPLICATE KEY UPDATE next = GREATEST(next, VALUES(next))',
+      )
+    }
   }
   return { keep: true, result: true }
 }
@@ -88,12 +115,12 @@ type ErasedRow = { log_partition: number; log_offset: number; date_created: numb
 
 /** Gives how many were erased. Locks in the order in which a writer does: the cursor, then the rows. */
 async function eraseSome(session: MysqlSession, { type, partition, tombstone }: Some): Promise<Ending<number>> {
-  const { user_id, request_id, forgotten_at, offset } = tombstone
+  const { user_id, request_id, offset } = tombstone
   const select = () =>
     session.query<ErasedRow[]>(
       'SELECT log_partition, log_offset, date_created, ' +
         `RIGHT(HEX(trace_id), ${FINGERPRINT_DIGITS}) AS tail FROM ${type} ` +
-        `WHERE user_id = ${uuidLiteral(user_id)} AND date_created <= ${forgotten_at} ` +
+        `WHERE user_id = ${uuidLiteral(user_id)} AND ${isForgotten(tombstone, type)} ` +
         `ORDER BY date_created, trace_id LIMIT ${CHUNK_ROWS}`,
     )
   const partitions = new Set((await select()).map((row) => row.log_partition))

@@ -1,10 +1,16 @@
 import { setImmediate as others } from 'node:timers/promises'
 import { Failure } from '../errors.ts'
-import type { RunifyEvent } from '../events/catalogue.ts'
-import { FORGOTTEN_TOPIC, type Tombstone } from '../log/tombstone.ts'
+import { FORGOTTEN_TOPIC, ForgottenUsers } from '../log/tombstone.ts'
 import { uuidToBytes } from './columns.ts'
-import { ERASED_TYPES, type ErasedType, FINGERPRINT_DIGITS, MS_PER_HOUR, topicOf } from './event-queries.ts'
-import type { ForgetBatch } from './event-store.ts'
+import {
+  ERASED_TYPES,
+  type ErasedType,
+  FINGERPRINT_DIGITS,
+  isForgotten,
+  MS_PER_HOUR,
+  topicOf,
+} from './event-queries.ts'
+import type { ForgetBatch, StoreBatch } from './event-store.ts'
 import { type SqliteConnection, transact } from './sqlite-database.ts'
 
 /** What is erased in one transaction: some milliseconds, so that requests need not wait for a user of many events. */
@@ -29,16 +35,22 @@ export function prepareForgetting(database: SqliteConnection) {
     if (at >= next) return false
     statements.moveCursor.run(FORGOTTEN_TOPIC, partition, at)
     if (tombstone !== undefined) {
-      const { offset, request_id, user_id, forgotten_at } = tombstone
-      statements.add.run(partition, offset, uuidToBytes(request_id), uuidToBytes(user_id), forgotten_at)
+      const { offset, request_id, user_id, forgotten_at, positions } = tombstone
+      const [request, user] = [uuidToBytes(request_id), uuidToBytes(user_id)]
+      statements.add.run(partition, offset, request, user, forgotten_at, positions === undefined ? 1 : 0)
+      for (const place of positions ?? []) statements.addPosition.run(user, place.topic, place.partition, place.next)
     }
     return true
   }
 
   /** Gives how many were erased. */
   function eraseSome(type: ErasedType, partition: number, tombstone: NonNullable<ForgetBatch['tombstone']>): number {
-    const { find, keep, remove, uncount, tell } = statements.types[type]
-    const rows = find.all(uuidToBytes(tombstone.user_id), tombstone.forgotten_at, CHUNK_ROWS) as ErasedRow[]
+    const { keep, remove, uncount, tell } = statements.types[type]
+    const find = database.prepare(
+      `SELECT log_partition, log_offset, substr(hex(trace_id), -${FINGERPRINT_DIGITS}) AS tail, date_created
+      FROM ${type} WHERE user_id = ? AND ${isForgotten(tombstone, type)} ORDER BY date_created, trace_id LIMIT ?`,
+    )
+    const rows = find.all(uuidToBytes(tombstone.user_id), CHUNK_ROWS) as ErasedRow[]
     for (const { log_partition, log_offset, date_created, tail } of rows) {
       const hour = Math.floor(date_created / MS_PER_HOUR)
       const fingerprint = Number.parseInt(tail, 16)
@@ -63,17 +75,20 @@ export function prepareForgetting(database: SqliteConnection) {
     },
 
     /** Those events whose user was not forgotten later. */
-    withoutForgotten<T extends { event: RunifyEvent }>(events: readonly T[]): readonly T[] {
+    withoutForgotten({ type, partition, events }: StoreBatch): StoreBatch['events'] {
       if (statements.any.get() === undefined) return events
-      const times = new Map<string, Tombstone['forgotten_at']>()
-      return events.filter(({ event: { fields, date_created } }) => {
-        let time = times.get(fields.user_id)
-        if (time === undefined) {
-          const row = statements.forgottenAt.get(uuidToBytes(fields.user_id)) as { time: number | null }
-          time = row.time ?? Number.NEGATIVE_INFINITY
-          times.set(fields.user_id, time)
-        }
-        return date_created > time
+      const topic = topicOf(type)
+      const forgotten = new ForgottenUsers()
+      for (const user_id of new Set(events.map(({ event }) => event.fields.user_id))) {
+        const user = uuidToBytes(user_id)
+        const { time } = statements.forgottenAt.get(user) as { time: number | null }
+        if (time !== null) forgotten.add({ user_id, forgotten_at: time })
+        const place = statements.position.get(user, topic, partition) as { next: number } | undefined
+        if (place === undefined) continue
+        forgotten.add({ user_id, forgotten_at: 0, positions: [{ topic, partition, next: place.next }] })
+      }
+      return events.filter(({ offset, event: { fields, date_created } }) => {
+        return !forgotten.has(fields.user_id, date_created, { topic, partition, offset })
       })
     },
   }
@@ -86,10 +101,6 @@ function prepareStatements(database: SqliteConnection) {
     ERASED_TYPES.map((type) => [
       type,
       {
-        find: database.prepare(
-          `SELECT log_partition, log_offset, substr(hex(trace_id), -${FINGERPRINT_DIGITS}) AS tail, date_created
-          FROM ${type} WHERE user_id = ? AND date_created <= ? ORDER BY date_created, trace_id LIMIT ?`,
-        ),
         keep: database.prepare(`INSERT OR IGNORE INTO erased_events VALUES (?, '${type}', ?, ?, ?, ?)`),
         remove: database.prepare(`DELETE FROM ${type} WHERE log_partition = ? AND log_offset = ?`),
         uncount: database.prepare('UPDATE stored_cursors SET stored = stored - 1 WHERE topic = ? AND partition_id = ?'),
@@ -98,7 +109,7 @@ function prepareStatements(database: SqliteConnection) {
         ),
       },
     ]),
-  ) as Record<ErasedType, Record<'find' | 'keep' | 'remove' | 'uncount' | 'tell', ReturnType<typeof database.prepare>>>
+  ) as Record<ErasedType, Record<'keep' | 'remove' | 'uncount' | 'tell', ReturnType<typeof database.prepare>>>
   return {
     types,
     cursor: database.prepare('SELECT next FROM stored_cursors WHERE topic = ? AND partition_id = ?'),
@@ -106,8 +117,20 @@ function prepareStatements(database: SqliteConnection) {
       'INSERT INTO stored_cursors (topic, partition_id, next, stored) VALUES (?, ?, ?, 0) ' +
         'ON CONFLICT (topic, partition_id) DO UPDATE SET next = max(next, excluded.next)',
     ),
-    add: database.prepare('INSERT OR IGNORE INTO forgotten_users VALUES (?, ?, ?, ?, ?, 0, 0)'),
+    add: database.prepare(
+      'INSERT OR IGNORE INTO forgotten_users (log_partition, log_offset, request_id, user_id, forgotten_at, by_time, ' +
+        'running_stats, music_info) VALUES (?, ?, ?, ?, ?, ?, 0, 0)',
+    ),
+    addPosition: database.prepare(
+      'INSERT INTO forgotten_positions (user_id, topic, partition_id, next) VALUES (?, ?, ?, ?) ' +
+        'ON CONFLICT (user_id, topic, partition_id) DO UPDATE SET next = max(next, excluded.next)',
+    ),
+    position: database.prepare(
+      'SELECT next FROM forgotten_positions WHERE user_id = ? AND topic = ? AND partition_id = ?',
+    ),
     any: database.prepare('SELECT 1 FROM forgotten_users LIMIT 1'),
-    forgottenAt: database.prepare('SELECT max(forgotten_at) AS time FROM forgotten_users WHERE user_id = ?'),
+    forgottenAt: database.prepare(
+      'SELECT max(forgotten_at) AS time FROM forgotten_users WHERE user_id = ? AND by_time = 1',
+    ),
   }
 }

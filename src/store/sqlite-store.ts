@@ -171,14 +171,15 @@ class SqliteStore implements EventStore {
     if (this.#writer.isOpen) this.#writer.close()
   }
 
-  #writeBatch({ type, partition, from, next, events }: StoreBatch): WriteOutcome {
+  #writeBatch(batch: StoreBatch): WriteOutcome {
+    const { type, partition, from, next, events } = batch
     const topic = topicOf(type)
     const at = this.#cursorOf({ topic, partition, from })
     if (at >= next) return { kind: 'stored', stored: 0, repeated: events.length }
     const { insert } = this.#statements.tables[type]
     const refused: RefusedEvent[] = []
     let stored = 0
-    const kept = this.#forgetting.withoutForgotten(events)
+    const kept = this.#forgetting.withoutForgotten(batch)
     for (const { offset, event } of kept) {
       if (offset < at) continue
       try {

@@ -5,7 +5,7 @@ import type { EpochMs } from '../../events/instant.ts'
 import { DEAD_LETTER_TOPIC, isNotStored, positionText } from '../../log/dead-letter.ts'
 import type { EventLog, LogRecord, PartitionRange } from '../../log/event-log.ts'
 import { nextOf, type PartitionCursor } from '../../log/position.ts'
-import { decodeTombstone, FORGOTTEN_TOPIC } from '../../log/tombstone.ts'
+import { decodeTombstone, FORGOTTEN_TOPIC, ForgottenUsers } from '../../log/tombstone.ts'
 import type { StoredEvent } from '../../store/event-store.ts'
 import { type AuditedStore, type AuditRange, type Counted, type CountedReader, MS_PER_HOUR } from './audit-sources.ts'
 import { AuditTally } from './audit-tally.ts'
@@ -64,8 +64,7 @@ export class Audit {
   /** Records that neither a row nor a repeat explains, by position. */
   readonly #unexplained = new Map<string, Unmatched>()
   readonly #missingIds = new Set<string>()
-  /** Until when what was received of a user is forgotten. */
-  readonly #forgottenAt = new Map<string, EpochMs>()
+  readonly #forgotten = new ForgottenUsers()
   readonly #tombstones: TopicFollower
 
   private constructor(deps: AuditDeps, range: AuditRange, signal: AbortSignal) {
@@ -175,6 +174,7 @@ export class Audit {
     const decoded = decodeEvent(type, record.value)
     const event = decoded.ok ? decoded.event : undefined
     const time = event?.date_created ?? record.appendTime
+    const { offset } = record
     const ours = this.#tally.has(time)
     if (ours && event === undefined) this.#tally.hour(type, time).undecodable++
     if (ours && event !== undefined) this.#tally.hour(type, time).inLog++
@@ -187,7 +187,8 @@ export class Audit {
     if (row !== undefined) this.#doubled(row, 'the log has another record at its place')
     if (!ours) return
     if (!stored) this.#tally.hour(type, time).pending++
-    else if (event !== undefined && this.#isForgotten(event)) this.#tally.hour(type, time).forgotten++
+    else if (event !== undefined && this.#isForgotten(event, { partition, offset }))
+      this.#tally.hour(type, time).forgotten++
     else this.#unmatched.push({ type, partition, record, event, time })
   }
 
@@ -262,8 +263,9 @@ export class Audit {
     // Somebody may have been forgotten in the meantime.
     await this.#tombstones.catchUp()
     for (const unmatched of this.#unexplained.values()) {
-      const { type, event, time } = unmatched
-      if (event !== undefined && this.#isForgotten(event)) this.#tally.hour(type, time).forgotten++
+      const { type, partition, record, event, time } = unmatched
+      const at = { partition, offset: record.offset }
+      if (event !== undefined && this.#isForgotten(event, at)) this.#tally.hour(type, time).forgotten++
       else this.#missing(unmatched)
     }
   }
@@ -271,14 +273,13 @@ export class Audit {
   #forget(value: Uint8Array): void {
     const tombstone = decodeTombstone(value)
     if (tombstone === undefined) return
-    const { user_id, forgotten_at } = tombstone
-    this.#forgottenAt.set(user_id, Math.max(forgotten_at, this.#forgottenAt.get(user_id) ?? forgotten_at))
+    this.#forgotten.add(tombstone)
     // What is said of the others would be wrong.
-    if (this.#forgottenAt.size > FORGOTTEN_MAX) this.#result.complete = false
+    if (this.#forgotten.size > FORGOTTEN_MAX) this.#result.complete = false
   }
 
-  #isForgotten({ fields: { user_id }, date_created }: RunifyEvent): boolean {
-    return date_created <= (this.#forgottenAt.get(user_id) ?? Number.NEGATIVE_INFINITY)
+  #isForgotten({ type, fields, date_created }: RunifyEvent, at: { partition: number; offset: number }): boolean {
+    return this.#forgotten.has(fields.user_id, date_created, { topic: CATALOGUE[type].topic, ...at })
   }
 
   #missing({ type, partition, record: { offset }, event, time }: Unmatched): void {

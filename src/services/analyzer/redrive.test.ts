@@ -4,6 +4,7 @@ import { Failure } from '../../errors.ts'
 import { TOPICS } from '../../events/catalogue.ts'
 import { encodeEvent } from '../../events/codec.ts'
 import type { EventLog, NewRecord } from '../../log/event-log.ts'
+import { encodeTombstone } from '../../log/tombstone.ts'
 import { newRun } from '../../store/event-store.probe.ts'
 import { bury, letterOf, listen, openEmbedded, redrive } from './analyzer.fixture.ts'
 
@@ -20,6 +21,21 @@ test('a letter that the log never takes keeps no other from being sent again', a
   assert.deepEqual(forced.counts, { unfinished: 1 })
   const [range] = await log.partitions(TOPICS[0] as string)
   assert.equal(range?.next, 2)
+})
+
+test('a letter whose user was forgotten is not sent again, and one that came later is', async () => {
+  await using opened = await openEmbedded(1)
+  const { log } = opened
+  await using analyzer = await listen(log)
+  const event = newRun()
+  const { user_id } = event.fields
+  await bury(log, letterOf(4, { event }), letterOf(5, { event: newRun({ user_id }) }), letterOf(3))
+  const positions = [{ topic: TOPICS[0] as string, partition: 0, next: 5 }]
+  const request_id = '9b6b2a6e-1f0c-4a53-8d53-0f3f1a1f6a11'
+  await log.append([encodeTombstone({ request_id, user_id, forgotten_at: 0, positions })])
+  const { counts, results } = await redrive(analyzer.address, { filter: {} })
+  assert.deepEqual(counts, { redriven: 2, forgotten: 1 })
+  assert.equal(results[0]?.outcome, 'forgotten')
 })
 
 /** The log as Kafka is for a record beyond its bound: it refuses the whole append, now and always. */

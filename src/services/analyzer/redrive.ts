@@ -5,10 +5,11 @@ import { decodeEvent } from '../../events/codec.ts'
 import { type EpochMs, formatInstant } from '../../events/instant.ts'
 import { DEAD_LETTER_TOPIC, decodeDeadLetter } from '../../log/dead-letter.ts'
 import type { EventLog, LogRecord, NewRecord } from '../../log/event-log.ts'
+import { decodeTombstone, FORGOTTEN_TOPIC, ForgottenUsers } from '../../log/tombstone.ts'
 import type { Telemetry } from '../../telemetry.ts'
 import { formatId, type Letter, type LetterPlace, originalText, parseId, readLetter } from './letter.ts'
 import { type Family, ledgerEntry, nextGeneration, type Redrive, type RedriveLedger } from './redrive-ledger.ts'
-import { readOrSkip } from './topic-follower.ts'
+import { readOrSkip, TopicFollower } from './topic-follower.ts'
 
 export const OUTCOMES = [
   /** Its record is in its topic once more. */
@@ -23,6 +24,8 @@ export const OUTCOMES = [
   'undecodable',
   /** The store has its `trace_id` with another content, which sending it again does not change. */
   'conflict',
+  /** Its user was forgotten after it came into the log: it would be there again. */
+  'forgotten',
   /** It has come back so often that it would only come back again. */
   'attempts_exhausted',
   /** There is no such letter, or retention has removed it. */
@@ -59,10 +62,17 @@ const CHUNK_BYTES_MAX = 1024 * 1024
 export class Redriver {
   readonly #deps: RedriverDeps
   readonly #newId: () => string
+  readonly #forgotten = new ForgottenUsers()
+  readonly #tombstones: TopicFollower
 
   constructor(deps: RedriverDeps) {
     this.#deps = deps
     this.#newId = deps.newId ?? randomUUID
+    const visit = (_partition: number, { value }: LogRecord) => {
+      const tombstone = decodeTombstone(value)
+      if (tombstone !== undefined) this.#forgotten.add(tombstone)
+    }
+    this.#tombstones = new TopicFollower({ log: deps.log, topic: FORGOTTEN_TOPIC, visit })
   }
 
   /** The results in the order of `letters`; those of one letter, which may be there as several copies, are the same. */
@@ -98,6 +108,7 @@ export class Redriver {
   async #redriveChunk(chunk: readonly Letter[], options: RedriveOptions): Promise<Map<Letter, RedriveResult>> {
     const { ledger, telemetry } = this.#deps
     const judged = new Map<Letter, Judged>()
+    await this.#tombstones.catchUp()
     const known = await ledger.lookUp(chunk)
     const claims: Claimed[] = []
     for (const letter of chunk) {
@@ -142,6 +153,11 @@ export class Redriver {
     if (whole === undefined) return { outcome: 'not_found', detail: 'there is no such letter, or no longer' }
     const decoded = decodeEvent(type, whole.value)
     if (!decoded.ok) return { outcome: 'undecodable', detail: decoded.detail }
+    const { fields, date_created } = decoded.event
+    // Sent again, it would lie behind the tombstone, and be stored.
+    if (this.#forgotten.has(fields.user_id, date_created, letter.original)) {
+      return { outcome: 'forgotten', detail: 'its user was forgotten after it came into the log' }
+    }
     return options.dryRun ? { outcome: 'would_redrive' } : { outcome: 'redriven', record: whole }
   }
 

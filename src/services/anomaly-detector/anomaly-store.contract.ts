@@ -269,7 +269,13 @@ function forgetContract({ open }: AnomalyAdapter): void {
         [USERS[1], bytes(2)],
       ]),
     )
-    const batch = { topic: 'gone', partition: 0, from: 0, next: 3, forgotten: new Map([[USERS[0], early]]) }
+    const batch = {
+      topic: 'gone',
+      partition: 0,
+      from: 0,
+      next: 3,
+      tombstones: [{ user_id: USERS[0], forgotten_at: early }],
+    }
     await anomalies.forget(batch)
     await anomalies.forget(batch)
     const kept = (await allOf(anomalies)).map(({ anomaly_id }) => anomaly_id)
@@ -285,16 +291,71 @@ function forgetContract({ open }: AnomalyAdapter): void {
     await using place = await open()
     const { anomalies } = place
     const forget = (from: number, until: number) =>
-      anomalies.forget({ topic: 'gone', partition: 0, from, next: from + 1, forgotten: new Map([[USERS[0], until]]) })
+      anomalies.forget({
+        topic: 'gone',
+        partition: 0,
+        from,
+        next: from + 1,
+        tombstones: [{ user_id: USERS[0], forgotten_at: until }],
+      })
     await forget(0, 2000)
     await forget(1, 1000)
     const told: (readonly [string, number])[] = []
     const judge: JudgedBatch['judge'] = (_begin, _states, forgotten) => {
-      told.push(...forgotten)
+      for (const user of USERS) {
+        for (const time of [1000, 1001, 2000, 2001]) {
+          if (forgotten.has(user, time, { topic: TOPIC, partition: 0, offset: 0 })) told.push([user, time])
+        }
+      }
       return { found: [], states: new Map(), refused: [] }
     }
     await anomalies.judge({ topic: TOPIC, partition: 0, from: 0, next: 1, users: USERS, judge })
-    assert.deepEqual(told, [[USERS[0], 2000]])
+    assert.deepEqual(told, [
+      [USERS[0], 1000],
+      [USERS[0], 1001],
+      [USERS[0], 2000],
+    ])
+  })
+
+  test('goes by the positions of a tombstone that has some, whatever the clocks say', async () => {
+    await using place = await open()
+    const { anomalies } = place
+    const tomorrow = Date.now() + 86_400_000
+    const found = [1, 2, 3, 4].map((offset) => foundAt(offset, { date_created: tomorrow }))
+    const elsewhere = foundAt(1, { date_created: 0 })
+    const others = foundAt(2, { user_id: USERS[1] })
+    await judged(anomalies, batchOf({ from: 0, next: 5 }, [...found, others]))
+    await judged(anomalies, batchOf({ from: 0, next: 5, partition: 1 }, [elsewhere]))
+    const positions = [{ topic: TOPIC, partition: 0, next: 3 }]
+    const tombstones = [{ user_id: USERS[0], forgotten_at: tomorrow + 1, positions }]
+    await anomalies.forget({ topic: 'gone', partition: 0, from: 0, next: 1, tombstones })
+    const earlier = [
+      {
+        ...tombstones[0],
+        user_id: USERS[0],
+        forgotten_at: 0,
+        positions: [{ ...positions[0], topic: TOPIC, partition: 0, next: 1 }],
+      },
+    ]
+    await anomalies.forget({ topic: 'gone', partition: 0, from: 1, next: 2, tombstones: earlier })
+    const kept = [...found.slice(2), elsewhere, others].map(({ anomaly }) => anomaly.anomaly_id)
+    assert.deepEqual(new Set((await allOf(anomalies)).map(({ anomaly_id }) => anomaly_id)), new Set(kept))
+    assert.equal((await anomalies.counts()).LongRun, kept.length)
+    const told: [string, number, number][] = []
+    for (const partition of [0, 1]) {
+      const judge: JudgedBatch['judge'] = (_begin, _states, forgotten) => {
+        for (const [user, offset] of [
+          [USERS[0], 2],
+          [USERS[0], 3],
+          [USERS[1], 0],
+        ] as const) {
+          if (forgotten.has(user, 0, { topic: TOPIC, partition, offset })) told.push([user, partition, offset])
+        }
+        return { found: [], states: new Map(), refused: [] }
+      }
+      await anomalies.judge({ topic: TOPIC, partition, from: 5, next: 6, users: USERS, judge })
+    }
+    assert.deepEqual(told, [[USERS[0], 0, 2]])
   })
 }
 

@@ -1,6 +1,7 @@
 import { Failure } from '../../errors.ts'
 import type { EpochMs } from '../../events/instant.ts'
 import type { PartitionCursor } from '../../log/position.ts'
+import type { ForgottenUsers, Tombstone } from '../../log/tombstone.ts'
 import type { Anomaly, AnomalyType } from './anomaly.ts'
 import type { EncodedStates, FoundAnomaly, Judgement, RefusedRecord } from './detector.ts'
 import type { WebhookStore } from './webhook-store.ts'
@@ -17,7 +18,7 @@ export type JudgedBatch = {
    * Judges the events from offset `begin` on, by the states that the users have. Called within the transaction, and
    * called again when that is run again; must do nothing else.
    */
-  judge: (begin: number, states: EncodedStates, forgotten: Forgotten) => Judgement
+  judge: (begin: number, states: EncodedStates, forgotten: ForgottenUsers) => Judgement
 }
 
 /**
@@ -26,11 +27,10 @@ export type JudgedBatch = {
  */
 export type JudgeOutcome = { kind: 'judged'; anomalies: Anomaly[] } | { kind: 'refused'; records: RefusedRecord[] }
 
-/** By user_id: until when what was received of a user is forgotten. */
-export type Forgotten = ReadonlyMap<string, EpochMs>
-
 /** Consecutive records of one partition that say who is to be forgotten. */
-export type ForgettingBatch = Pick<JudgedBatch, 'topic' | 'partition' | 'from' | 'next'> & { forgotten: Forgotten }
+export type ForgettingBatch = Pick<JudgedBatch, 'topic' | 'partition' | 'from' | 'next'> & {
+  tombstones: readonly Omit<Tombstone, 'request_id'>[]
+}
 
 export type AnomalyQuery = {
   /** The order, the newest first, and what `from` and `to` are about. */
@@ -71,8 +71,8 @@ export interface AnomalyStore extends AsyncDisposable {
   judge(batch: JudgedBatch): Promise<JudgeOutcome>
 
   /**
-   * Forgets users: the anomalies of what was received until then, and what is known of them; moves the cursor in the same
-   * transaction. Their events that come later from before then are to be left out: `judge` is told. May be done again.
+   * Forgets users: the anomalies of the records that a tombstone is about, and what is known of them; moves the cursor in
+   * the same transaction. Of such records those that come later are to be left out: `judge` is told. May be done again.
    */
   forget(batch: ForgettingBatch): Promise<void>
 

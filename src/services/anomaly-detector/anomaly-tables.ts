@@ -1,6 +1,7 @@
 import { type Kysely, sql } from 'kysely'
 import type { Migration } from 'kysely/migration'
 import type { PartitionCursor } from '../../log/position.ts'
+import type { Tombstone } from '../../log/tombstone.ts'
 import { type ColumnValue, columnType, type Dialect, uuidFromBytes, uuidToBytes } from '../../store/columns.ts'
 import { ANOMALY_TYPES, type Anomaly, type AnomalyType } from './anomaly.ts'
 import type { AnomalyQuery } from './anomaly-store.ts'
@@ -31,6 +32,8 @@ export type AnomalyDatabase = {
   anomaly_counts: { topic: string; partition_id: number; anomaly_type: string; found: number }
   anomaly_users: { topic: string; user_id: Uint8Array; state: Uint8Array }
   anomaly_forgotten: { user_id: Uint8Array; forgotten_at: number }
+  /** Below which offset everything of the user is forgotten. */
+  anomaly_forgotten_positions: { user_id: Uint8Array; topic: string; partition_id: number; next: number }
   webhooks: { webhook: string; owner: string; leased_until: number; parked_since: number | null }
   webhook_cursors: { webhook: string; topic: string; partition_id: number; next: number }
 }
@@ -83,9 +86,21 @@ export function fromRow(row: AnomalyRow): Anomaly {
   }
 }
 
-/** Versions up to 1.0 could write a pace into SQLite that is infinite, which JSON does not hold. */
+/** Earlier versions could write a pace into SQLite that is infinite, which JSON does not hold. */
 function finite(value: number): number {
   return Math.min(value, Number.MAX_VALUE)
+}
+
+/**
+ * As SQL of both databases: which anomalies of its user a tombstone is about. The topics of positions are plain names:
+ * nothing of them needs quoting.
+ */
+export function isForgotten({ forgotten_at, positions }: Omit<Tombstone, 'request_id'>): string {
+  if (positions === undefined) return `date_created <= ${forgotten_at}`
+  const places = positions.map(({ topic, partition, next }) => {
+    return `(log_topic = '${topic}' AND log_partition = ${partition} AND log_offset < ${next})`
+  })
+  return places.length === 0 ? '1 = 0' : `(${places.join(' OR ')})`
 }
 
 /** How many there are of each type among them. */
@@ -143,6 +158,7 @@ export function anomalyMigrations(dialect: Dialect): Record<string, Migration> {
     '001_anomalies': { up: (db) => createAnomalies(db, dialect) },
     '002_webhooks': { up: (db) => createWebhooks(db, dialect) },
     '003_forgotten': { up: (db) => createForgotten(db, dialect) },
+    '005_forgotten_positions': { up: (db) => createForgottenPositions(db, dialect) },
   }
 }
 
@@ -260,6 +276,21 @@ async function createForgotten(db: Kysely<unknown>, dialect: Dialect): Promise<v
     .addColumn('user_id', sql.raw(columnType(dialect, 'uuid')), (column) => column.notNull())
     .addColumn('forgotten_at', sql.raw(columnType(dialect, 'instant')), (column) => column.notNull())
     .addPrimaryKeyConstraint('anomaly_forgotten_key', ['user_id'])
+    .modifyEnd(sqlite ? sql`strict, without rowid` : sql`engine = InnoDB`)
+    .execute()
+}
+
+async function createForgottenPositions(db: Kysely<unknown>, dialect: Dialect): Promise<void> {
+  const sqlite = dialect === 'sqlite'
+  const name = sqlite ? 'text' : 'varchar(249) character set ascii collate ascii_bin'
+  await db.schema
+    .createTable('anomaly_forgotten_positions')
+    .ifNotExists()
+    .addColumn('user_id', sql.raw(columnType(dialect, 'uuid')), (column) => column.notNull())
+    .addColumn('topic', sql.raw(name), (column) => column.notNull())
+    .addColumn('partition_id', 'integer', (column) => column.notNull())
+    .addColumn('next', sqlite ? 'integer' : 'bigint', (column) => column.notNull())
+    .addPrimaryKeyConstraint('anomaly_forgotten_positions_key', ['user_id', 'topic', 'partition_id'])
     .modifyEnd(sqlite ? sql`strict, without rowid` : sql`engine = InnoDB`)
     .execute()
 }

@@ -57,12 +57,12 @@ async function judgeBatch(deps: ConsumerDeps, batch: RecordBatch): Promise<void>
     next,
     users,
     judge: (begin, before, forgotten) => {
-      // Of a user who is forgotten, what was received before that: the log holds it still.
-      const isForgotten = ({ fields, date_created }: RunifyEvent) =>
-        date_created <= (forgotten.get(fields.user_id) ?? Number.NEGATIVE_INFINITY)
-      const fresh = events.filter(
-        ({ offset, event }) => offset >= begin && !isForgotten(event) && !setAside.has(offset),
-      )
+      // Of a user who is forgotten, what lay in the log before that: it holds it still.
+      const isForgotten = ({ offset, event: { fields, date_created } }: LoggedEvent) =>
+        forgotten.has(fields.user_id, date_created, { topic, partition, offset })
+      const fresh = events.filter((logged) => {
+        return logged.offset >= begin && !isForgotten(logged) && !setAside.has(logged.offset)
+      })
       return judgeEvents(type, fresh, { before, thresholds })
     },
   }
@@ -90,15 +90,9 @@ function refusedLetters(batch: RecordBatch, refused: readonly RefusedRecord[]) {
 
 async function forgetUsers({ anomalies, telemetry }: ConsumerDeps, batch: RecordBatch): Promise<void> {
   const { topic, partition, from, next, records } = batch
-  const forgotten = new Map<string, number>()
-  for (const { value } of records) {
-    const tombstone = decodeTombstone(value)
-    if (tombstone === undefined) continue
-    const { user_id, forgotten_at } = tombstone
-    forgotten.set(user_id, Math.max(forgotten_at, forgotten.get(user_id) ?? forgotten_at))
-  }
-  await anomalies.forget({ topic, partition, from, next, forgotten })
-  telemetry.anomaliesForgotten(forgotten.size)
+  const tombstones = records.flatMap(({ value }) => decodeTombstone(value) ?? [])
+  await anomalies.forget({ topic, partition, from, next, tombstones })
+  telemetry.anomaliesForgotten(new Set(tombstones.map(({ user_id }) => user_id)).size)
 }
 
 /** What is no event is Storage's to put into the dead letters; here it is counted. */

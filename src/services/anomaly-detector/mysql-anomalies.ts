@@ -1,4 +1,5 @@
 import type { PartitionCursor } from '../../log/position.ts'
+import { ForgottenUsers } from '../../log/tombstone.ts'
 import { uuidFromBytes, uuidToBytes } from '../../store/columns.ts'
 import type { Ending, MysqlDatabase, MysqlOptions } from '../../store/mysql-database.ts'
 import { mysqlErrorKind } from '../../store/mysql-error.ts'
@@ -10,7 +11,6 @@ import {
   type AnomalyQuery,
   type AnomalyStore,
   type ForgettingBatch,
-  type Forgotten,
   type JudgedBatch,
   type JudgeOutcome,
   refusedRecord,
@@ -21,6 +21,7 @@ import {
   type AnomalyDatabase,
   anomalyMigrations,
   countTypes,
+  isForgotten,
   readAnomaly,
   readCounts,
   readCursors,
@@ -91,7 +92,8 @@ async function judgeBatch(session: MysqlSession, batch: JudgedBatch): Promise<En
   const at = await lockCursor(session, { topic, partition })
   refuseGap({ topic, partition, from, at })
   if (at >= next) return { keep: false, result: { kind: 'judged', anomalies: [] } }
-  const judgement = judge(at, await lockStates(session, topic, users), await forgottenOf(session, users))
+  const forgotten = await forgottenOf(session, { topic, partition }, users)
+  const judgement = judge(at, await lockStates(session, topic, users), forgotten)
   const records = judgement.refused
   if (records.length > 0) return { keep: false, result: { kind: 'refused', records } }
   await putStates(session, topic, judgement.states)
@@ -108,21 +110,19 @@ async function judgeBatch(session: MysqlSession, batch: JudgedBatch): Promise<En
 
 /** The work of one transaction, likewise. */
 async function forgetUsers(session: MysqlSession, batch: ForgettingBatch): Promise<Ending<void>> {
-  const { topic, partition, from, next, forgotten } = batch
+  const { topic, partition, from, next, tombstones } = batch
   const at = await lockCursor(session, { topic, partition })
   refuseGap({ topic, partition, from, at })
   if (at >= next) return { keep: false, result: undefined }
   const cursors = await session.query<{ topic: string }[]>('SELECT DISTINCT topic FROM anomaly_cursors')
   const topics = cursors.map((row) => literal(row.topic))
-  for (const [user, until] of forgotten) {
-    const whose = `user_id = ${uuidLiteral(user)}`
-    await session.query(
-      `INSERT INTO anomaly_forgotten (user_id, forgotten_at) VALUES (${uuidLiteral(user)}, ${until}) ` +
-        'ON DUPLICATE KEY UPDATE forgotten_at = greatest(forgotten_at, VALUES(forgotten_at))',
-    )
+  for (const tombstone of tombstones) {
+    const whose = `user_id = ${uuidLiteral(tombstone.user_id)}`
+    const isGone = `${whose} AND ${isForgotten(tombstone)}`
+    await keepTombstone(session, tombstone)
     // Locked, so that what is counted is what is removed.
     const gone = await session.query<{ log_topic: string; log_partition: number; anomaly_type: string }[]>(
-      `SELECT log_topic, log_partition, anomaly_type FROM anomalies WHERE ${whose} AND date_created <= ${until} FOR UPDATE`,
+      `SELECT log_topic, log_partition, anomaly_type FROM anomalies WHERE ${isGone} FOR UPDATE`,
     )
     for (const { log_topic, log_partition, anomaly_type } of gone) {
       await session.query(
@@ -130,7 +130,7 @@ async function forgetUsers(session: MysqlSession, batch: ForgettingBatch): Promi
           `AND partition_id = ${log_partition} AND anomaly_type = ${literal(anomaly_type)}`,
       )
     }
-    await session.query(`DELETE FROM anomalies WHERE ${whose} AND date_created <= ${until}`)
+    await session.query(`DELETE FROM anomalies WHERE ${isGone}`)
     await session.query(`DELETE FROM anomaly_users WHERE topic IN (${topics}) AND ${whose}`)
   }
   await session.query(
@@ -139,13 +139,39 @@ async function forgetUsers(session: MysqlSession, batch: ForgettingBatch): Promi
   return { keep: true, result: undefined }
 }
 
-async function forgottenOf(session: MysqlSession, users: readonly string[]): Promise<Forgotten> {
-  const forgotten = new Map<string, number>()
+async function keepTombstone(
+  session: MysqlSession,
+  { user_id, forgotten_at, positions }: ForgettingBatch['tombstones'][number],
+): Promise<void> {
+  if (positions === undefined) {
+    await session.query(
+      `INSERT INTO anomaly_forgotten (user_id, forgotten_at) VALUES (${uuidLiteral(user_id)}, ${forgotten_at}) ` +
+        'ON DUPLICATE KEY UPDATE forgotten_at = greatest(forgotten_at, VALUES(forgotten_at))',
+    )
+    return
+  }
+  const rows = positions.map((at) => rowLiteral([uuidToBytes(user_id), at.topic, at.partition, at.next]))
+  if (rows.length === 0) return
+  await session.query(
+    `INSERT INTO anomaly_forgotten_positions (user_id, topic, partition_id, next) VALUES ${rows} ` +
+      'ON DUPLICATE KEY UPDATE next = greatest(next, VALUES(next))',
+  )
+}
+
+async function forgottenOf(session: MysqlSession, place: Place, users: readonly string[]): Promise<ForgottenUsers> {
+  const forgotten = new ForgottenUsers()
   for (const some of chunks(users, ROWS_MAX)) {
     const rows = await session.query<{ user_id: Uint8Array; forgotten_at: number }[]>(
       `SELECT user_id, forgotten_at FROM anomaly_forgotten WHERE user_id IN (${some.map(uuidLiteral)})`,
     )
-    for (const { user_id, forgotten_at } of rows) forgotten.set(uuidFromBytes(user_id), forgotten_at)
+    for (const { user_id, forgotten_at } of rows) forgotten.add({ user_id: uuidFromBytes(user_id), forgotten_at })
+    const places = await session.query<{ user_id: Uint8Array; next: number }[]>(
+      `SELECT user_id, next FROM anomaly_forgotten_positions WHERE user_id IN (${some.map(uuidLiteral)}) ` +
+        `AND topic = ${literal(place.topic)} AND partition_id = ${place.partition}`,
+    )
+    for (const { user_id, next } of places) {
+      forgotten.add({ user_id: uuidFromBytes(user_id), forgotten_at: 0, positions: [{ ...place, next }] })
+    }
   }
   return forgotten
 }

@@ -4,6 +4,7 @@ import type { Kysely } from 'kysely'
 import { DataFile } from '../../disk/data-file.ts'
 import { openDerived, type SetAside } from '../../disk/set-aside.ts'
 import type { PartitionCursor } from '../../log/position.ts'
+import { ForgottenUsers } from '../../log/tombstone.ts'
 import { uuidToBytes } from '../../store/columns.ts'
 import { isRefusal, openReader, openSqlite, type SqliteConnection, transact } from '../../store/sqlite-database.ts'
 import type { Anomaly, AnomalyType } from './anomaly.ts'
@@ -14,6 +15,7 @@ import {
   type AnomalyDatabase,
   anomalyMigrations,
   countTypes,
+  isForgotten,
   readAnomaly,
   readCounts,
   readCursors,
@@ -111,10 +113,14 @@ class SqliteAnomalies implements AnomalyStore {
     refuseGap({ topic, partition, from, at })
     if (at >= next) return []
     const before = new Map<string, Uint8Array>()
-    const forgotten = new Map<string, number>()
+    const forgotten = new ForgottenUsers()
     for (const user of users) {
       const until = this.#statements.forgotten.get(uuidToBytes(user)) as { forgotten_at: number } | undefined
-      if (until !== undefined) forgotten.set(user, until.forgotten_at)
+      if (until !== undefined) forgotten.add({ user_id: user, ...until })
+      const place = this.#statements.position.get(uuidToBytes(user), topic, partition) as { next: number } | undefined
+      if (place !== undefined) {
+        forgotten.add({ user_id: user, forgotten_at: 0, positions: [{ topic, partition, ...place }] })
+      }
       const row = state.get(topic, uuidToBytes(user)) as { state: Uint8Array } | undefined
       if (row !== undefined) before.set(user, row.state)
     }
@@ -143,17 +149,19 @@ class SqliteAnomalies implements AnomalyStore {
     return fresh
   }
 
-  #forget({ topic, partition, from, next, forgotten }: ForgettingBatch): void {
-    const { cursor, forget, uncount, remove, removeStates, moveCursor } = this.#statements
+  #forget({ topic, partition, from, next, tombstones }: ForgettingBatch): void {
+    const { cursor, forget, forgetBefore, removeStates, moveCursor } = this.#statements
     const at = (cursor.get(topic, partition) as { next: number } | undefined)?.next ?? 0
     refuseGap({ topic, partition, from, at })
     if (at >= next) return
-    for (const [user, until] of forgotten) {
-      const id = uuidToBytes(user)
-      forget.run(id, until)
-      uncount.run({ user: id, until })
-      remove.run(id, until)
-      removeStates.run(id)
+    for (const { user_id, forgotten_at, positions } of tombstones) {
+      const user = uuidToBytes(user_id)
+      if (positions === undefined) forget.run(user, forgotten_at)
+      for (const place of positions ?? []) forgetBefore.run(user, place.topic, place.partition, place.next)
+      const isGone = isForgotten({ user_id, forgotten_at, positions })
+      this.#writer.prepare(uncountGone(isGone)).run({ user })
+      this.#writer.prepare(`DELETE FROM anomalies WHERE user_id = :user AND ${isGone}`).run({ user })
+      removeStates.run(user)
     }
     moveCursor.run(topic, partition, next, -1)
   }
@@ -168,8 +176,13 @@ class Refused extends Error {
   }
 }
 
-const COUNT_FORGOTTEN = `SELECT count(*) FROM anomalies AS gone WHERE gone.user_id = :user AND gone.date_created <= :until
-  AND gone.log_topic = topic AND gone.log_partition = partition_id AND gone.anomaly_type = anomaly_counts.anomaly_type`
+/** Takes a user's anomalies that are about to go out of the counts. */
+function uncountGone(isGone: string): string {
+  return `UPDATE anomaly_counts SET found = anomaly_counts.found - gone.found FROM (
+      SELECT log_topic, log_partition, anomaly_type AS type, count(*) AS found FROM anomalies
+      WHERE user_id = :user AND ${isGone} GROUP BY log_topic, log_partition, anomaly_type
+    ) AS gone WHERE topic = gone.log_topic AND partition_id = gone.log_partition AND anomaly_counts.anomaly_type = gone.type`
+}
 
 function prepareStatements(database: DatabaseSync) {
   const places = ANOMALY_COLUMNS.map(() => '?')
@@ -189,11 +202,13 @@ function prepareStatements(database: DatabaseSync) {
       'INSERT INTO anomaly_forgotten (user_id, forgotten_at) VALUES (?, ?) ' +
         'ON CONFLICT (user_id) DO UPDATE SET forgotten_at = max(forgotten_at, excluded.forgotten_at)',
     ),
-    uncount: database.prepare(
-      `UPDATE anomaly_counts SET found = found - (${COUNT_FORGOTTEN}) WHERE (topic, partition_id, anomaly_type) IN (
-        SELECT log_topic, log_partition, anomaly_type FROM anomalies WHERE user_id = :user AND date_created <= :until)`,
+    position: database.prepare(
+      'SELECT next FROM anomaly_forgotten_positions WHERE user_id = ? AND topic = ? AND partition_id = ?',
     ),
-    remove: database.prepare('DELETE FROM anomalies WHERE user_id = ? AND date_created <= ?'),
+    forgetBefore: database.prepare(
+      'INSERT INTO anomaly_forgotten_positions (user_id, topic, partition_id, next) VALUES (?, ?, ?, ?) ' +
+        'ON CONFLICT (user_id, topic, partition_id) DO UPDATE SET next = max(next, excluded.next)',
+    ),
     removeStates: database.prepare(
       'DELETE FROM anomaly_users WHERE topic IN (SELECT topic FROM anomaly_cursors) AND user_id = ?',
     ),

@@ -95,16 +95,51 @@ test('A user who was forgotten is not stored from what is still in the log, and 
     date_created,
     fields: { user_id, duration: 1, distance: 1, timestamp: BEGIN },
   })
-  const response = await fetch(`${system.address}/users/${user_id}`, { method: 'DELETE' })
-  const { forgotten_at, erased, in_log } = (await response.json()) as Json
-  assert.deepEqual({ erased, in_log }, { erased: { num_running_stats: 0, num_music_info: 0 }, in_log: [] })
-  const time = Date.parse(forgotten_at as string)
+  // As an earlier version wrote it, and as what goes by age is still written.
+  const time = Date.now()
+  const request_id = randomUUID()
+  await system.log.append([encodeTombstone({ request_id, user_id, forgotten_at: time })])
+  const erasure = () => fetch(`${system.address}/erasures/${request_id}`)
+  await t.waitFor(async () => assert.equal((await erasure()).status, 200), WAIT)
   const later = runAt(time + 1)
   await append(system.log, [runAt(time - 1000), runAt(time), later])
   const read = async () => (await fetch(`${system.address}/stats/running`)).json()
   await t.waitFor(async () => assert.deepEqual(await read(), [toWire(later)]), WAIT)
   const metrics = await (await fetch(`${system.address}/metrics`)).text()
   assert.match(metrics, /^runify_events_forgotten_total\{type="running_stats",service="storage"\} 2$/m)
+})
+
+test('A user is forgotten by what lies in the log, whatever the clocks say, and what comes later is stored', async (t) => {
+  await using system = await openStorage()
+  const [user_id, other] = USERS as [string, string]
+  const day = 86_400_000
+  const runAt = (date_created: number, user = user_id): RunifyEvent => ({
+    type: 'running_stats',
+    trace_id: randomUUID(),
+    date_created,
+    fields: { user_id: user, duration: 1, distance: 1, timestamp: BEGIN },
+  })
+  const now = Date.now()
+  const times = [now + day, now - day, now + 2 * day, now, now + 1000, now - 1]
+  const kept = runAt(now - day, other)
+  await append(system.log, [...times.map((time) => runAt(time)), kept])
+  const path = `${system.address}/users/${user_id}`
+  await t.waitFor(async () => {
+    const { num_running_stats } = (await (await fetch(`${system.address}/stats`)).json()) as Json
+    assert.equal(num_running_stats, 7)
+  }, WAIT)
+  const response = await fetch(path, { method: 'DELETE' })
+  const { erased, in_log } = (await response.json()) as { erased: Json; in_log: Json[] }
+  assert.deepEqual([response.status, erased], [200, { num_running_stats: 6, num_music_info: 0 }])
+  assert.deepEqual(
+    in_log.map(({ events, last }) => [events, last]),
+    [[6, new Date(now + 2 * day).toISOString()]],
+  )
+  const later = [now - 2 * day, now + day].map((time) => runAt(time))
+  await append(system.log, later)
+  const read = async () => (await fetch(`${system.address}/stats/running?by=date_created`)).json()
+  const left = [later[0], kept, later[1]].map((event) => toWire(event as RunifyEvent))
+  await t.waitFor(async () => assert.deepEqual(await read(), left), WAIT)
 })
 
 test('A tombstone that another instance wrote is carried out, and what is none is passed over', async (t) => {

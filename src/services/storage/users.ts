@@ -6,9 +6,8 @@ import { PAGE_BYTES_MAX } from '../../http/next-page.ts'
 import type { Parameters } from '../../http/parameter.ts'
 import { HttpProblem } from '../../http/problem.ts'
 import type { HttpServer } from '../../http/server.ts'
-import type { EventLog } from '../../log/event-log.ts'
-import type { PartitionCursor } from '../../log/position.ts'
-import { encodeTombstone, type Tombstone } from '../../log/tombstone.ts'
+import type { EventLog, PartitionRange } from '../../log/event-log.ts'
+import { encodeTombstone } from '../../log/tombstone.ts'
 import type { ErasedEvent, Erasure, EventStore, Held, StoredEvent } from '../../store/event-store.ts'
 import { type UserPlace, userPlaceOf } from '../../store/event-store.ts'
 import { decodeErasedPlace, decodeUserPlace, encodeErasedPlace, encodeUserPlace } from '../../store/user-place.ts'
@@ -37,14 +36,17 @@ export function addUserRoutes(
   })
 
   server.delete('/users/:user_id', {
-    summary: 'Forget a user: erase all events that were received up to now',
+    summary: 'Forget a user: erase all events that were accepted up to now',
     description: FORGET_DESCRIPTION,
     parameters: { user_id: { kind: 'uuid', required: true, description: 'Whom to forget' } },
     response: FORGET_RESPONSE,
     problems: ['store_unavailable', 'log_unavailable', 'log_overloaded'],
     handler: async ({ values: { user_id } }) => {
-      const tombstone = { request_id: randomUUID(), user_id, forgotten_at: Date.now() }
-      const inLog = await heldByLog({ log, store }, tombstone)
+      const ranges = await eventRanges(log)
+      // Whatever a clock says: what is in the log by now goes, and what comes later stays.
+      const positions = ranges.map(({ topic, partition, next }) => ({ topic, partition, next }))
+      const tombstone = { request_id: randomUUID(), user_id, forgotten_at: Date.now(), positions }
+      const inLog = await heldByLog({ log, store }, { user_id, ranges })
       await log.append([encodeTombstone(tombstone)])
       return { ...toErasure(await forgetter.carriedOut(tombstone.request_id)), in_log: inLog }
     },
@@ -120,14 +122,26 @@ export function toErasure({ partition, offset, request_id, user_id, forgotten_at
   }
 }
 
+type EventRange = PartitionRange & { topic: string }
+
+/** What the log has of events, of each partition that has had any. */
+async function eventRanges(log: EventLog): Promise<EventRange[]> {
+  const ranges = await Promise.all(
+    EVENT_TYPES.map(async (type) => {
+      const { topic } = CATALOGUE[type]
+      return (await log.partitions(topic)).map((range) => ({ topic, ...range }))
+    }),
+  )
+  return ranges.flat().filter(({ next }) => next > 0)
+}
+
 /** What the log still has of the user, by what is stored: where, how much, and until when. */
-async function heldByLog({ log, store }: { log: EventLog; store: EventStore }, { user_id, forgotten_at }: Tombstone) {
-  const from: PartitionCursor[] = []
-  for (const type of EVENT_TYPES) {
-    const { topic } = CATALOGUE[type]
-    for (const { partition, first } of await log.partitions(topic)) from.push({ topic, partition, next: first })
-  }
-  const held: Held = await store.held({ user_id, until: forgotten_at, from })
+async function heldByLog(
+  { log, store }: { log: EventLog; store: EventStore },
+  { user_id, ranges }: { user_id: string; ranges: readonly EventRange[] },
+) {
+  const from = ranges.map(({ topic, partition, first }) => ({ topic, partition, next: first }))
+  const held: Held = await store.held({ user_id, from, before: ranges })
   return Promise.all(
     held.map(async ({ type, partition, events, first, last }) => {
       const { topic } = CATALOGUE[type]
@@ -157,10 +171,10 @@ const USER_EVENTS = {
 const ERASED_EVENTS = { request_id: REQUEST_ID, ...PAGE } as const satisfies Parameters
 
 const FORGET_DESCRIPTION =
-  'Erases the events from the store, and with them from the statistics, and writes a tombstone into the log, so that they ' +
+  'Erases what the log holds of the user when it is asked for, whatever clocks say, from the store, and with them from the statistics, and writes a tombstone into the log, so that they ' +
   'do not come back when the store is filled from the log anew. Answered when nothing of it is stored any more. ' +
   '`in_log` tells what the log still has until its retention removes it; repeats of an event that clients sent come on top. ' +
-  'Events that are received later are stored again.'
+  'Events that come into the log later are stored again.'
 
 const COUNT = { type: 'integer', minimum: 0 }
 const INSTANT = { type: 'string', format: 'date-time' }
@@ -180,7 +194,7 @@ export const ERASURE_SCHEMA = {
   properties: {
     request_id: { type: 'string', format: 'uuid' },
     user_id: { type: 'string', format: 'uuid' },
-    forgotten_at: { ...INSTANT, description: 'What was received up to then is erased' },
+    forgotten_at: { ...INSTANT, description: 'When it was asked for, by the clock of Storage' },
     erased: {
       type: 'object',
       description: 'How many events were erased',

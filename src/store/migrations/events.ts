@@ -11,6 +11,7 @@ export function eventMigrations(dialect: Dialect): Record<string, Migration> {
     '002_user_created': { up: (db) => indexUserCreated(db, dialect) },
     '003_forgotten_users': { up: (db) => createForgottenUsers(db, dialect) },
     '004_canaries': { up: (db) => createCanaries(db, dialect) },
+    '006_forgotten_positions': { up: (db) => createForgottenPositions(db, dialect) },
   }
 }
 
@@ -130,6 +131,36 @@ async function createCanaries(db: Kysely<unknown>, dialect: Dialect): Promise<vo
     .addUniqueConstraint('canaries_trace', ['trace_id'])
     .modifyEnd(sqlite ? sql`strict, without rowid` : sql`engine = InnoDB`)
     .execute()
+}
+
+/** Tombstones of before go by when events were received. Those that have positions go by these. */
+async function createForgottenPositions(db: Kysely<unknown>, dialect: Dialect): Promise<void> {
+  const sqlite = dialect === 'sqlite'
+  if (sqlite || !(await hasColumn(db, { table: 'forgotten_users', name: 'by_time' }))) {
+    await db.schema
+      .alterTable('forgotten_users')
+      .addColumn('by_time', 'integer', (column) => column.notNull().defaultTo(1))
+      .execute()
+  }
+  await db.schema
+    .createTable('forgotten_positions')
+    .ifNotExists()
+    .addColumn('user_id', sql.raw(columnType(dialect, 'uuid')), (column) => column.notNull())
+    .addColumn('topic', sql.raw(sqlite ? 'text' : 'varchar(249)'), (column) => column.notNull())
+    .addColumn('partition_id', 'integer', (column) => column.notNull())
+    .addColumn('next', sqlite ? 'integer' : 'bigint', (column) => column.notNull())
+    .addPrimaryKeyConstraint('forgotten_positions_key', ['user_id', 'topic', 'partition_id'])
+    .modifyEnd(sqlite ? sql`strict, without rowid` : sql`engine = InnoDB`)
+    .execute()
+}
+
+/** Likewise, of a column that is added. */
+async function hasColumn(db: Kysely<unknown>, { table, name }: { table: string; name: string }): Promise<boolean> {
+  const { rows } = await sql`
+    select 1 from information_schema.columns
+    where table_schema = database() and table_name = ${table} and column_name = ${name} limit 1
+  `.execute(db)
+  return rows.length > 0
 }
 
 /** MySQL cannot undo DDL: what a migration that was killed has made is there when it begins again. */
