@@ -321,10 +321,12 @@ test('The key that services show each other is taken by both its names, the newe
 
 describe('API keys', () => {
   test('are read with name, scope and hash', () => {
-    const { apiKeys } = readConfig({ RUNIFY_API_KEYS: `watch:write:${SHA}, page.of-us_1:read:${SHA.toUpperCase()}` })
+    const text = `watch:write:${SHA}, page.of-us_1:read:${SHA.toUpperCase()},me:operate:${SHA}`
+    const { apiKeys } = readConfig({ RUNIFY_API_KEYS: text })
     assert.deepEqual(apiKeys, [
       { name: 'watch', scope: 'write', sha256: SHA },
       { name: 'page.of-us_1', scope: 'read', sha256: SHA },
+      { name: 'me', scope: 'operate', sha256: SHA },
     ])
   })
 
@@ -340,7 +342,7 @@ describe('API keys', () => {
     ]
     for (const entry of wrong) {
       const message = refusal({ RUNIFY_API_KEYS: `page:read:${SHA},${entry}` })
-      assert.equal(message, 'RUNIFY_API_KEYS: entry 2 must be name:read|write:sha256-of-key in 64 hex digits')
+      assert.equal(message, 'RUNIFY_API_KEYS: entry 2 must be name:read|write|operate:sha256-of-key in 64 hex digits')
     }
   })
 })

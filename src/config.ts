@@ -29,7 +29,8 @@ export type LogChoice =
 export type StoreChoice = { kind: 'embedded'; dir: string } | ({ kind: 'mysql' } & MysqlAddress)
 
 /** A key's name, what it may do, and the SHA-256 of the key itself (64 hex digits, lower case). */
-export type ApiKey = { name: string; scope: 'read' | 'write'; sha256: string }
+export type KeyScope = 'read' | 'write' | 'operate'
+export type ApiKey = { name: string; scope: KeyScope; sha256: string }
 
 export type Config = {
   host: string
@@ -214,7 +215,7 @@ export function readServices(args: readonly string[]): ServiceName[] {
 const MIB = 1024 * 1024
 /** A transaction costs a server more than SQLite, and a larger batch costs the one process memory. */
 const STANDARD_BATCH: Record<StoreChoice['kind'], number> = { embedded: 1000, mysql: 5000 }
-const API_KEY = /^([A-Za-z0-9._-]{1,64}):(read|write):([0-9a-fA-F]{64})$/
+const API_KEY = /^([A-Za-z0-9._-]{1,64}):(read|write|operate):([0-9a-fA-F]{64})$/
 
 /** What the examples have in the place of a secret is known to everybody who can read them. */
 const EXAMPLE_SECRETS: readonly (string | undefined)[] = ['change-me', 'password']
@@ -268,9 +269,11 @@ function readKeys(text: string): ApiKey[] {
   return text.split(',').map((entry, index) => {
     const match = API_KEY.exec(entry.trim())
     if (match === null) {
-      throw new StartError(`RUNIFY_API_KEYS: entry ${index + 1} must be name:read|write:sha256-of-key in 64 hex digits`)
+      throw new StartError(
+        `RUNIFY_API_KEYS: entry ${index + 1} must be name:read|write|operate:sha256-of-key in 64 hex digits`,
+      )
     }
-    const [, name, scope, sha256] = match as unknown as [string, string, 'read' | 'write', string]
+    const [, name, scope, sha256] = match as unknown as [string, string, KeyScope, string]
     return { name, scope, sha256: sha256.toLowerCase() }
   })
 }

@@ -16,8 +16,8 @@ usage: runify dead-letters list [OPTIONS]
   --to TIME          dead since before this time
   --limit N          list: letters at most, newest first (100); redrive: letters a request, 1 to 1000 (100)
   --analyzer URL     the Analyzer (RUNIFY_ANALYZER_URL, or http://127.0.0.1:8110)
-  --key KEY          the API key, if the Analyzer wants one: of scope read to list (RUNIFY_READ_KEY), of scope write to
-                     redrive
+  --key KEY          the API key, if the Analyzer wants one: of scope read to list (RUNIFY_READ_KEY), of scope
+                     operate to redrive
   --key-file FILE    where the key is read from, so that it is not in the list of processes
 
 of redrive:

@@ -9,7 +9,7 @@ usage: runify forget --user ID [OPTIONS]
 
   --user ID          whom to forget: a UUID
   --storage URL      Storage (RUNIFY_STORAGE_URL, or http://127.0.0.1:8090)
-  --key KEY          an API key of scope write, if Storage wants one
+  --key KEY          an API key of scope operate, if Storage wants one
   --key-file FILE    where the key is read from, so that it is not in the list of processes
   --json             the answer as Storage gives it
 

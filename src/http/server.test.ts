@@ -98,6 +98,30 @@ describe('With API keys', () => {
     assert.equal((await server.ask('GET', '/things', { authorization: `bearer   ${READ_KEY}` })).status, 200)
   })
 
+  test('what operates takes a key of scope operate, which reads too and sends nothing', async () => {
+    const keys: ApiKey[] = [...KEYS, { name: 'me', scope: 'operate', sha256: hash('sha256', 'operator', 'hex') }]
+    await using server = await startServer({ keys })
+    const cases = [
+      ['DELETE', '/gone', 'operator', 200],
+      ['POST', '/orders', 'operator', 415],
+      ['GET', '/things', 'operator', 200],
+      ['POST', '/things', 'operator', 403],
+      ['DELETE', '/gone', WRITE_KEY, 403],
+      ['DELETE', '/%67one', WRITE_KEY, 403],
+      ['POST', '/orders', WRITE_KEY, 403],
+      ['POST', '/%6frders', WRITE_KEY, 403],
+      ['DELETE', '/gone', READ_KEY, 403],
+      ['POST', '/orders', READ_KEY, 403],
+    ] as const
+    for (const [method, path, key, status] of cases) {
+      const answer = await server.ask(method, path, bearer(key))
+      assert.equal(answer.status, status, `${method} ${path} ${key}: ${answer.body}`)
+      if (status === 403) assert.equal(JSON.parse(answer.body).code, 'key_scope')
+    }
+    const { detail } = JSON.parse((await server.ask('DELETE', '/gone', bearer(WRITE_KEY))).body)
+    assert.equal(detail, 'this needs a key of scope operate, and watch has write')
+  })
+
   test('one key may be listed for both scopes, in either order', async () => {
     const sha256 = hash('sha256', READ_KEY, 'hex')
     const both: ApiKey[] = [
@@ -302,13 +326,13 @@ describe('GET /openapi.json', () => {
     const document = JSON.parse(body) as Record<string, unknown> & { paths: Record<string, Record<string, Operation>> }
     assert.equal(document.openapi, '3.1.0')
     assert.deepEqual(Object.keys(document.info as object).sort(), ['description', 'license', 'title', 'version'])
-    const own = ['/broken', '/failing', '/held', '/long', '/things', '/things/{id}']
+    const own = ['/broken', '/failing', '/gone', '/held', '/long', '/orders', '/things', '/things/{id}']
     const paths = [...own, '/health/live', '/health/ready', '/metrics'].sort()
     assert.deepEqual(Object.keys(document.paths).sort(), paths)
     for (const [path, operations] of Object.entries(document.paths)) {
       for (const [method, operation] of Object.entries(operations)) {
         const what = `${method} ${path}`
-        assert.ok(['get', 'post'].includes(method), what)
+        assert.ok(['get', 'post', 'delete'].includes(method), what)
         assert.ok(operation.summary.length > 0, what)
         assert.ok(Object.keys(operation.responses).length > 0, what)
         assert.ok(
@@ -469,6 +493,16 @@ async function startServer(choice: Choice = {}) {
     },
   })
   server.post('/broken', { ...post, summary: 'Break', handler: async () => fail(new Error(SECRET))() })
+  server.delete('/gone', { summary: 'Remove', response: thing, handler: () => ({}) })
+  server.order('/orders', {
+    summary: 'Order',
+    description: 'Does a thing',
+    body: thing,
+    check: (value) => value,
+    response: thing,
+    problems: [],
+    handler: () => ({}),
+  })
   const address = await server.listen(0, 'RECEIVER_PORT')
   return {
     address,

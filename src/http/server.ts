@@ -12,7 +12,7 @@ import {
   type FastifyRequest,
   fastify,
 } from 'fastify'
-import type { ApiKey, Config } from '../config.ts'
+import type { Config, KeyScope } from '../config.ts'
 import { isFailure } from '../errors.ts'
 import type { Telemetry } from '../telemetry.ts'
 import { Acceptors, findPort, listenError, SHARED } from './acceptors.ts'
@@ -106,6 +106,8 @@ export class HttpServer implements AsyncDisposable {
   readonly #rows = new Map<string, { standard: number; max: number; bytesMax: number }>()
   readonly #pipeline = new Pipeline()
   readonly #answers: AnswerBudget
+  /** What operates, as `DELETE /users/:user_id`: it needs a key of scope `operate`. */
+  readonly #operating = new Set<string>()
   #postsUnderWay = 0
   #postsInTurn = 0
   #turnBegan = 0
@@ -148,8 +150,10 @@ export class HttpServer implements AsyncDisposable {
   }
 
   /** Adds a path that removes what it names; it reads no body. */
+  /** Adds a path that removes something. Needs a key of scope `operate` where there are keys. */
   delete<P extends Parameters>(path: string, route: Route<P>): void {
-    this.#add('delete', path, route)
+    this.#operating.add(`DELETE ${path}`)
+    this.#add('delete', path, { ...route, description: withScope(route.description) })
   }
 
   #add<P extends Parameters>(method: 'get' | 'delete', path: string, route: Route<P>): void {
@@ -194,13 +198,14 @@ export class HttpServer implements AsyncDisposable {
     })
   }
 
-  /** Adds a path that takes a small JSON body and acts on it. Needs a key of scope `write` where there are keys. */
+  /** Adds a path that takes a small JSON body and acts on it. Needs a key of scope `operate` where there are keys. */
   order<T>(path: string, route: OrderRoute<T>): void {
     const { summary, description, body, check, response, problems, handler } = route
+    this.#operating.add(`POST ${path}`)
     const schema = {
       tags: [this.#options.service],
       summary,
-      description,
+      description: withScope(description),
       body: { content: { [JSON_TYPE]: { schema: body } } },
       response: {
         200: { description: summary, content: { [JSON_TYPE]: { schema: response } } },
@@ -479,8 +484,12 @@ export class HttpServer implements AsyncDisposable {
     if (OPEN_ROUTES.test(route) || this.#options.openRoutes?.test(route)) return
     // It has a key of its own.
     if (request.method === 'POST' && this.#posts.get(route)?.internal) return
-    const scope: ApiKey['scope'] = request.method === 'GET' || request.method === 'HEAD' ? 'read' : 'write'
-    checkKey(this.#options.config.apiKeys, scope, request.headers.authorization)
+    checkKey(this.#options.config.apiKeys, this.#scopeOf(request.method, route), request.headers.authorization)
+  }
+
+  #scopeOf(method: string, route: string): KeyScope {
+    if (method === 'GET' || method === 'HEAD') return 'read'
+    return this.#operating.has(`${method} ${route}`) ? 'operate' : 'write'
   }
 
   #answerNotFound(request: FastifyRequest): never {
@@ -595,6 +604,10 @@ function textResponse() {
 }
 
 /** Whether its body arrives with it, more or less: one that is not read would keep its client from reading the answer. */
+function withScope(description = ''): string {
+  return `${description} Where keys are configured, it needs one of scope \`operate\`.`.trimStart()
+}
+
 function isSmall(request: IncomingMessage): boolean {
   return Number(request.headers['content-length'] ?? Number.POSITIVE_INFINITY) <= SMALL_BODY_BYTES
 }
