@@ -11,7 +11,11 @@ import { startSystem } from '../src/system.ts'
 
 /** What a whole-system test needs: Runify in this process or as one of its own, on free ports and a folder of its own. */
 
-export type Runify = AsyncDisposable & { addresses: Record<ServiceName, string> }
+export type Runify = AsyncDisposable & {
+  addresses: Record<ServiceName, string>
+  /** Its data folder, where it is embedded. */
+  dir?: string
+}
 export type Environment = Record<string, string>
 export type Json = Record<string, unknown>
 export type Exit = { code: number | null; signal: NodeJS.Signals | null }
@@ -63,6 +67,7 @@ export async function startInProcess(environment: Environment = {}): Promise<Run
   const running = opened.move()
   return {
     addresses: addresses as Record<ServiceName, string>,
+    dir: config.dataDir,
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   }
 }

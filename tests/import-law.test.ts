@@ -20,7 +20,8 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   services: ['config', 'disk', 'errors', 'events', 'http', 'log', 'store', 'telemetry'],
   system: ['config', 'disk', 'errors', 'events', 'http', 'log', 'services', 'store', 'telemetry'],
   main: ['config', 'errors', 'system'],
-  cli: ['config', 'disk', 'errors', 'events', 'log', 'services', 'store', 'system', 'telemetry'],
+  backup: ['config', 'disk', 'errors', 'events', 'log', 'services', 'store', 'system', 'telemetry'],
+  cli: ['backup', 'config', 'disk', 'errors', 'events', 'log', 'services', 'store', 'system', 'telemetry'],
 }
 
 /** Rooms that are more than one file of `src/` itself. */

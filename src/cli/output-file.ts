@@ -6,8 +6,14 @@ import { CommandError } from './command.ts'
  * Writes a file that is there whole or not at all, also after a crash: until then it is `PATH.part`. One that is there
  * already keeps its permissions and owner, and a symbolic link stays one. What is no file, such as a FIFO or a device, is
  * written into as it is.
+ *
+ * @param mode - the file's permissions, whatever they were before
  */
-export async function writeOutput(path: string, chunks: AsyncIterable<Uint8Array>): Promise<void> {
+export async function writeOutput(
+  path: string,
+  chunks: AsyncIterable<Uint8Array>,
+  { mode }: { mode?: number } = {},
+): Promise<void> {
   const target = await resolveLink(path)
   const before = await stat(target).catch(ignoreMissing)
   if (before?.isDirectory()) throw new CommandError(`${path} is a folder: name a file`)
@@ -16,11 +22,13 @@ export async function writeOutput(path: string, chunks: AsyncIterable<Uint8Array
   const part = `${target}.part`
   // What a crash has left may have other permissions.
   await rm(part, { force: true })
-  const file = await open(part, 'wx', before === undefined ? undefined : before.mode & 0o7777)
+  const file = await open(part, 'wx', mode ?? (before && before.mode & 0o7777))
   try {
-    if (before !== undefined) await keepAccess(file, before)
+    if (before !== undefined && mode === undefined) await keepAccess(file, before)
     await writeInto(file, chunks, { sync: true })
     await rename(part, target)
+    await using folder = await open(dirname(target), 'r')
+    await folder.sync()
   } catch (error) {
     await rm(part, { force: true })
     throw error

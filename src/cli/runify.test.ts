@@ -5,7 +5,7 @@ import { runCli } from './run-cli.fixture.ts'
 test('runify --help lists every command, and each command has its own help', async () => {
   const { code, stdout } = await runCli(['--help'])
   assert.equal(code, 0)
-  for (const name of ['send', 'generate', 'dead-letters', 'audit', 'rebuild']) {
+  for (const name of ['send', 'generate', 'dead-letters', 'audit', 'rebuild', 'backup', 'restore']) {
     assert.match(stdout, new RegExp(`^ {2}${name} `, 'm'))
     const help = await runCli([name, '--help'])
     assert.equal(help.code, 0)

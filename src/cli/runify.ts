@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-import { readFileSync } from 'node:fs'
 import { AUDIT } from './audit.ts'
+import { BACKUP } from './backup.ts'
 import { CHECK } from './check.ts'
 import { type Command, CommandError, type Terminal, UsageError } from './command.ts'
 import { DEAD_LETTERS } from './dead-letters.ts'
@@ -8,7 +8,9 @@ import { EXPORT } from './export.ts'
 import { FORGET } from './forget.ts'
 import { GENERATE } from './generate.ts'
 import { REBUILD } from './rebuild.ts'
+import { RESTORE } from './restore.ts'
 import { SEND } from './send.ts'
+import { readVersion } from './version.ts'
 
 const COMMANDS: Record<string, Command> = {
   send: SEND,
@@ -19,9 +21,11 @@ const COMMANDS: Record<string, Command> = {
   audit: AUDIT,
   rebuild: REBUILD,
   check: CHECK,
+  backup: BACKUP,
+  restore: RESTORE,
 }
 
-const HELP = `runify: send events to Runify, make some up, take out what is stored, check it, rebuild it
+const HELP = `runify: send events to Runify, make some up, take out what is stored, check it, rebuild it, back it up
 
 usage: runify COMMAND [OPTIONS]
 
@@ -53,7 +57,7 @@ async function run([name, ...args]: string[], terminal: Terminal): Promise<numbe
     return 0
   }
   if (name === '--version' || name === '-v') {
-    terminal.stdout.write(`${version()}\n`)
+    terminal.stdout.write(`${readVersion()}\n`)
     return 0
   }
   const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined
@@ -73,9 +77,4 @@ async function run([name, ...args]: string[], terminal: Terminal): Promise<numbe
     terminal.stderr.write(`runify ${name}: ${error.message}${hint}\n`)
     return 2
   }
-}
-
-function version(): string {
-  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
-  return (JSON.parse(text) as { version: string }).version
 }

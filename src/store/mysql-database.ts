@@ -64,12 +64,12 @@ export class MysqlDatabase<DB> implements AsyncDisposable {
   #isPrepared: boolean
   #closing: Promise<void> | undefined
 
-  constructor(options: MysqlOptions, { code, statementMs = STATEMENT_MS_MAX, rename, prepare }: MysqlPurpose) {
+  constructor(options: MysqlOptions, { code, statementMs = STATEMENT_MS_MAX, prepare, ...session }: MysqlPurpose) {
     this.#code = code
     this.#prepare = prepare
     this.#isPrepared = prepare === undefined
     this.#place = `${options.host.includes(':') ? `[${options.host}]` : options.host}:${options.port}`
-    this.#session = { statementMs, rename }
+    this.#session = { statementMs, ...session }
     this.#pool = openPool(options)
     const pool: MysqlPool = {
       getConnection: (done) => {
@@ -116,6 +116,11 @@ export class MysqlDatabase<DB> implements AsyncDisposable {
   /** Queries without another try, for what is not harmless when it is repeated. */
   once<T>(work: (db: Kysely<DB>) => Promise<T>): Promise<T> {
     return this.#guard(() => work(this.#kysely))
+  }
+
+  /** A session for what needs one and the same: nothing is tried again. Whoever borrows it releases it. */
+  borrow(): Promise<MysqlSession> {
+    return this.#guard(() => this.#acquire())
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -2,6 +2,7 @@ import type { MysqlPoolConnection } from 'kysely'
 import type { PoolConnection, QueryError, TypeCast } from 'mysql2'
 import type { ColumnValue } from './columns.ts'
 import { mysqlErrorKind } from './mysql-error.ts'
+import { isRestoring, RestoreUnderWay } from './mysql-restore-lock.ts'
 import { SET_SESSION } from './mysql-settings.ts'
 
 /** What a statement that writes gives back. */
@@ -9,9 +10,14 @@ export type Written = { affectedRows: number }
 
 export type SessionOptions = {
   statementMs: number
+  /** Whether it works while a restore is under way: the one that restores does. */
+  restores?: boolean | undefined
   /** Puts other tables in the place of those that statements name. */
   rename?: ((sql: string) => string) | undefined
 }
+
+/** So many rows are held here when they are read slowly. */
+const STREAMED_ROWS = 500
 
 /**
  * A connection while somebody holds it. The invariant: it goes back to the pool only in a state that is known, between
@@ -20,12 +26,14 @@ export type SessionOptions = {
 export class MysqlSession {
   readonly #connection: PoolConnection
   readonly #statementMs: number
+  readonly #restores: boolean
   readonly #rename: (sql: string) => string
   #broken: unknown
 
-  constructor(connection: PoolConnection, { statementMs, rename = (sql) => sql }: SessionOptions) {
+  constructor(connection: PoolConnection, { statementMs, restores = false, rename = (sql) => sql }: SessionOptions) {
     this.#connection = connection
     this.#statementMs = statementMs
+    this.#restores = restores
     this.#rename = rename
   }
 
@@ -33,6 +41,7 @@ export class MysqlSession {
     // What goes wrong later also comes to the statement under way; without a listener it would end the process.
     this.#connection.on('error', () => {})
     await this.query(SET_SESSION)
+    if (!this.#restores && (await isRestoring(this))) throw new RestoreUnderWay()
   }
 
   /** Runs one statement. `parameters` are put in by the driver, escaped. */
@@ -59,6 +68,39 @@ export class MysqlSession {
         .on('error', (error: QueryError) => done(error, undefined))
         .on('end', () => done(null, undefined)),
     )
+  }
+
+  /**
+   * The rows of one SELECT as they come, each value as text, whatever its type is. The server waits for whoever reads them.
+   * Until the last row is read the session is of no use for anything else.
+   */
+  async *stream(sql: string): AsyncGenerator<(string | null)[]> {
+    const query = { sql: this.#rename(sql), rowsAsArray: true, typeCast: ((field) => field.string()) as TypeCast }
+    const rows = this.#connection.query(query).stream({ highWaterMark: STREAMED_ROWS })[Symbol.asyncIterator]()
+    try {
+      while (true) {
+        const { done, value } = await this.#bounded(rows.next())
+        if (done) return
+        yield value as (string | null)[]
+      }
+    } catch (error) {
+      this.abandon(error)
+      throw error
+    } finally {
+      await rows.return?.()
+    }
+  }
+
+  async #bounded<T>(work: Promise<T>): Promise<T> {
+    const timer = setTimeout(() => {
+      this.#broken = new StatementTimeout(`a statement gave nothing for ${this.#statementMs} ms`)
+      this.#connection.destroy()
+    }, this.#statementMs)
+    try {
+      return await work
+    } finally {
+      clearTimeout(timer)
+    }
   }
 
   #run<T>(start: (done: (error: QueryError | null, result: unknown) => void) => void): Promise<T> {

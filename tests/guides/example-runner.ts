@@ -33,7 +33,8 @@ printf '%s' "\${errors%$'\\n'*}" >&2
 exit \${code:-0}`
   await writeTool(tools, 'curl', curl)
   await writeTool(tools, 'npx', `[ "$1" = runify ] && shift && exec '${process.execPath}' '${CLI}' "$@"`)
-  const env = { ...process.env, ...urlsOf(runify), PATH: `${tools}:${process.env.PATH}` }
+  const dataDir = runify.dir === undefined ? {} : { RUNIFY_DATA_DIR: runify.dir }
+  const env = { ...process.env, ...urlsOf(runify), ...dataDir, PATH: `${tools}:${process.env.PATH}` }
   const all = opened.move()
   return {
     async run(example) {

@@ -84,6 +84,13 @@ export class ComposeProject implements AsyncDisposable {
     throw new Error(`docker compose ${args.join(' ')} ended with ${code}: ${stderr}\n${logs}`)
   }
 
+  /** Lines that a guide gives for a shell, as they are. */
+  shell(script: string): Promise<Output> {
+    const COMPOSE_FILE = this.#files.filter((file) => file !== '-f').join(':')
+    const more = { COMPOSE_PROJECT_NAME: this.#name, COMPOSE_FILE, COMPOSE_PROGRESS: 'quiet' }
+    return execute('bash', ['-euo', 'pipefail', '-c', script], this.folder, more)
+  }
+
   /** As the README says it. Seconds that it took. */
   async up(): Promise<number> {
     const started = performance.now()
@@ -107,9 +114,15 @@ export class ComposeProject implements AsyncDisposable {
 }
 
 /** Without the variables of whoever runs the tests: they would come before those of `.env`. */
-function execute(command: string, args: readonly string[], cwd: string): Promise<Output> {
+function execute(
+  command: string,
+  args: readonly string[],
+  cwd: string,
+  more: Record<string, string> = {},
+): Promise<Output> {
   const theirs = /^(RUNIFY|MYSQL|KAFKA|COMPOSE|PROCESSING|RECEIVER|STORAGE|ANALYZER|ANOMALY|HEALTH)_/
-  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !theirs.test(name)))
+  const ours = Object.fromEntries(Object.entries(process.env).filter(([name]) => !theirs.test(name)))
+  const env = { ...ours, ...more }
   return new Promise((resolve, reject) => {
     const options = { cwd, env, timeout: COMMAND_MS_MAX, maxBuffer: OUTPUT_MAX }
     execFile(command, args, options, (error, stdout, stderr) => {

@@ -58,7 +58,7 @@ export function addAudit(server: HttpServer, { log, store, counted }: AuditRoute
   })
 
   async function audit(range: AuditRange, signal: AbortSignal): Promise<object> {
-    return toWire(range, await Audit.run({ log, store: await store(), counted }, range, signal))
+    return auditAnswer(range, await Audit.run({ log, store: await store(), counted }, range, signal))
   }
 }
 
@@ -104,7 +104,8 @@ function checkRange({ from, to }: AuditRange): AuditRange {
   throw new HttpProblem('invalid_parameter', detail, { errors })
 }
 
-function toWire({ from, to }: AuditRange, { tally, complete, stored, counted }: AuditResult) {
+/** What an audit has found, as it is answered. */
+export function auditAnswer({ from, to }: AuditRange, { tally, complete, stored, counted }: AuditResult) {
   const countedOf = new Map(counted.hours.map((hour) => [`${hour.type} ${hour.hour}`, hour]))
   // An hour of which only the statistics know something.
   for (const { type, hour } of countedOf.values()) tally.hour(type, hour)
