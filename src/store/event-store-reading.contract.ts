@@ -112,6 +112,37 @@ export function pageContract({ open }: StoreAdapter): void {
     await fc.assert(property, { numRuns: 20 })
   })
 
+  test('ends a page of text, and one of changes, where long events have filled it, and goes on behind them', async () => {
+    const long = '€'.repeat(512)
+    const plays = Array.from({ length: 3000 }, (_, n) => newPlay({ song_name: long, artist: long, timestamp: n }))
+    await using place = await open()
+    await place.store.write(batchOf(plays))
+    const query = { type: 'music_info', by: 'timestamp', order: 'asc', limit: 3000, format: 'ndjson' } as const
+    let events = 0
+    for (let after: PageQuery['after']; ; ) {
+      const page = await place.store.textPage({ ...query, after, bytesMax: 1_000_000 })
+      events += page.events
+      if (page.next === undefined) break
+      assert.ok(page.text.byteLength >= 1_000_000 && page.text.byteLength < 1_010_000, `${page.text.byteLength}`)
+      after = page.next
+    }
+    assert.equal(events, plays.length)
+
+    const offsets: number[] = []
+    for (let after: Cursors = []; ; ) {
+      const { changes, next, complete } = await place.store.changes({ after, limit: 10_000 })
+      assert.ok(changes.length < 2700, `${changes.length} of over 3 KB in a page`)
+      offsets.push(...changes.map(({ offset }) => offset))
+      after = next
+      if (complete) break
+      assert.ok(changes.length > 2000, `${changes.length}`)
+    }
+    assert.deepEqual(
+      offsets,
+      plays.map((_, n) => n),
+    )
+  })
+
   test('gives the same as text, and the place to go on from while there is more', async () => {
     const users = [randomUUID(), randomUUID()]
     const times = [-1, 0, 1_700_000_000_000]
