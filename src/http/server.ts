@@ -459,7 +459,9 @@ export class HttpServer implements AsyncDisposable {
     const content = Object.fromEntries(
       produces.map((type) => [type, { schema: type === JSON_TYPE ? response : { type: 'string' } }]),
     )
+    const hasText = all.some(([, { kind }]) => kind === 'text')
     const known: ProblemCode[] = all.length > 0 ? ['invalid_parameter', ...problems] : [...problems]
+    if (hasText) known.push('header_too_large')
     return {
       tags: [this.#options.service],
       summary,

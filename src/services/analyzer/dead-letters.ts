@@ -66,7 +66,8 @@ const IDS_MAX = 1000
 const LIMIT = 100
 const ATTEMPTS = 3
 const ATTEMPTS_MAX = 100
-const CURSOR_CHARACTERS_MAX = 16_384
+/** With the rest of the request's head it must stay below the 16 KiB of Node. */
+const CURSOR_CHARACTERS_MAX = 15_000
 
 function checkOrder(value: unknown): Order {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
@@ -179,7 +180,11 @@ const ORDER_SCHEMA = {
       default: LIMIT,
       description: 'Of a filter: how many at most',
     },
-    cursor: { type: 'string', description: 'Of a filter: the `next` of the answer before' },
+    cursor: {
+      type: 'string',
+      maxLength: CURSOR_CHARACTERS_MAX,
+      description: 'Of a filter: the `next` of the answer before',
+    },
     dry_run: { type: 'boolean', default: false, description: 'Only says what would be done' },
     force: { type: 'boolean', default: false, description: 'Of ids: also sends what was begun and not finished' },
     attempts_max: {

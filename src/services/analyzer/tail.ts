@@ -110,7 +110,8 @@ const TAIL = {
   user_id: { kind: 'uuid', description: 'Events of this user only' },
   after: {
     kind: 'text',
-    charactersMax: 16_384,
+    // With the rest of the request's head it must stay below Node's 16 KiB.
+    charactersMax: 15_000,
     description: 'The id of an event: what comes behind it; `running_stats:0` is the beginning. Nothing: from now on',
   },
   limit: { kind: 'integer', min: 1, max: 1_000_000_000, description: 'Ends behind so many events' },
