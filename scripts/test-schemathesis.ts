@@ -20,7 +20,7 @@ const RUN_MS_MAX = 180_000
 /** Runs at the same time. */
 const AT_ONCE = 2
 const KEY = 'schemathesis'
-const SCOPES = ['read', 'write']
+const SCOPES = ['read', 'write', 'operate']
 
 const run = promisify(execFile)
 
