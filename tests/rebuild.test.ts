@@ -109,7 +109,7 @@ test('runify rebuild says what it can rebuild', async () => {
     const { code, stderr } = await runCli(['rebuild', ...args])
     assert.deepEqual(
       [code, stderr],
-      [2, 'runify rebuild: say what to rebuild: store or statistics, see runify rebuild --help\n'],
+      [2, 'runify rebuild: say what to rebuild: store, statistics or anomalies, see runify rebuild --help\n'],
     )
   }
 })

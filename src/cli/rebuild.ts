@@ -1,6 +1,6 @@
 import { statSync } from 'node:fs'
 import { join } from 'node:path'
-import { openLog, openStatistics, openStore } from '../adapters.ts'
+import { openAnomalies, openLog, openStatistics, openStore } from '../adapters.ts'
 import { type Config, readConfig } from '../config.ts'
 import { findDamage } from '../disk/find-damage.ts'
 import { setAside } from '../disk/set-aside.ts'
@@ -20,6 +20,7 @@ const HELP = `runify rebuild: makes anew what follows from other things
 
 usage: runify rebuild store [--quiet]
        runify rebuild statistics [--quiet]
+       runify rebuild anomalies [--quiet]
 
 rebuild store: fills the store anew from the log. Empties the store and the statistics, reads the log from its beginning, and ends when all that the log held when it
 began is stored. A MySQL database that is gone is made again. RUNIFY_LOG, RUNIFY_STORE and RUNIFY_DATA_DIR say where
@@ -28,17 +29,23 @@ so far. On the embedded pair Runify must be stopped. Processing counts anew as t
 
 A store.db that is damaged is set aside first, as store.db.damaged-<time>.
 
-What retention has removed from the log cannot be read from it: think before you rebuild a store that holds more.
+What retention has removed from the log cannot be read from it: think before you rebuild a store that holds more. runify
+export saves what a store holds.
 
 rebuild statistics: counts all that the store holds beside the live statistics, says where those were different, and puts the
 recount in their place in one step. On MySQL everything may go on running meanwhile; on an embedded store Runify must be
 stopped.
 
+rebuild anomalies: forgets what the anomaly detector has found and knows, and how far webhooks have come. It judges the log anew from
+its beginning, at once where it runs, and tells the webhooks. On the embedded pair Runify must be stopped.
+
+All three are also how to go on with another log than that of the store, the statistics or the anomalies, which refuse it.
+
 Exit codes: 0 rebuilt · 1 rebuilt, and the statistics were different · 2 a wrong command line, or it could not be done
 `
 
 export const REBUILD: Command = {
-  summary: 'fill the store anew from the log, or the statistics from the store',
+  summary: 'fill the store or the anomalies anew from the log, or the statistics from the store',
   help: HELP,
   run: rebuild,
 }
@@ -48,8 +55,8 @@ const LOOK_MS = 200
 async function rebuild(args: string[], terminal: Terminal): Promise<number> {
   const { values, positionals } = parseOptions(args, { quiet: { type: 'boolean', short: 'q', default: false } })
   const [what] = positionals
-  if (positionals.length !== 1 || (what !== 'store' && what !== 'statistics')) {
-    throw new UsageError('say what to rebuild: store or statistics')
+  if (positionals.length !== 1 || (what !== 'store' && what !== 'statistics' && what !== 'anomalies')) {
+    throw new UsageError('say what to rebuild: store, statistics or anomalies')
   }
   const now = () => performance.now()
   const startMs = now()
@@ -61,6 +68,11 @@ async function rebuild(args: string[], terminal: Terminal): Promise<number> {
       progress.end()
       terminal.stdout.write(`${describe(rebuilt)}duration   ${seconds()} s\n`)
       return typeof rebuilt.comparison === 'object' && rebuilt.comparison.different > 0 ? 1 : 0
+    }
+    if (what === 'anomalies') {
+      await clearAnomalies(readConfig())
+      terminal.stdout.write('the anomaly detector judges the log from its beginning\n')
+      return 0
     }
     const counts = await rebuildStore(readConfig(), progress)
     progress.end()
@@ -111,6 +123,12 @@ async function rebuildStore(config: Config, progress: Progress): Promise<Awaited
 function setDamagedAside(path: string, progress: Progress): void {
   const why = statSync(path, { throwIfNoEntry: false })?.size === 0 ? 'it is empty' : findDamage(path, { quick: true })
   if (why !== undefined) progress.note(`${path} is damaged (${why}) and is now ${setAside(path)}`)
+}
+
+async function clearAnomalies(config: Config): Promise<void> {
+  await using opened = new AsyncDisposableStack()
+  if (config.store.kind === 'embedded') opened.use(lockFolder(config.dataDir))
+  await opened.use(await openAnomalies(config.store)).clear()
 }
 
 async function endsOf(log: EventLog): Promise<PartitionCursor[]> {

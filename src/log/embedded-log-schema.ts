@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { DatabaseSync } from 'node:sqlite'
 import { packRecords } from './packed-records.ts'
 
@@ -20,6 +21,9 @@ CREATE TABLE IF NOT EXISTS group_cursors (
   group_name TEXT NOT NULL, topic TEXT NOT NULL, partition INTEGER NOT NULL, next INTEGER NOT NULL,
   PRIMARY KEY (group_name, topic, partition)
 ) STRICT;
+CREATE TABLE IF NOT EXISTS log_identity (
+  id INTEGER PRIMARY KEY CHECK (id = 1), log_id TEXT NOT NULL
+) STRICT;
 `
 
 /** A connection to the log's file. `FULL` makes every commit a synced one: durable means durable. */
@@ -32,6 +36,8 @@ export function openLogFile(file: string): DatabaseSync {
     `)
     database.exec(SCHEMA)
     takeOverFirstForm(database)
+    // Once: of several that open the file at the same time, the first makes it.
+    database.prepare('INSERT INTO log_identity VALUES (1, ?) ON CONFLICT DO NOTHING').run(randomUUID())
     return database
   } catch (error) {
     database.close()

@@ -28,6 +28,11 @@ async function openEmbedded(options: Omit<EmbeddedLogOptions, 'dir'> = {}): Prom
     log,
     dir,
     openAgain: async () => openOne(),
+    makeAnew: async () => {
+      await log[Symbol.asyncDispose]()
+      for (const ending of ['', '-wal', '-shm']) await rm(join(dir, `log.db${ending}`), { force: true })
+      return openOne()
+    },
     deleteBefore: (at) => log.deleteBefore(at),
     openFile: () => stack.adopt(new DatabaseSync(join(dir, 'log.db')), (file) => file.close()),
     [Symbol.asyncDispose]: () => stack.disposeAsync(),

@@ -21,6 +21,7 @@ import type {
   TimedOffset,
 } from './event-log.ts'
 import { packRecords, unpackRecords } from './packed-records.ts'
+import { madeAnew } from './place-in-log.ts'
 import type { PartitionCursor } from './position.ts'
 
 export type EmbeddedLogOptions = {
@@ -92,9 +93,14 @@ export class EmbeddedLog implements EventLog {
     })
   }
 
+  async logId(_topic: string): Promise<string> {
+    return this.#guard(() => this.#logId())
+  }
+
   async read(options: Parameters<EventLog['read']>[0]): Promise<LogRecord[]> {
     return this.#guard(() => {
-      const { topic, partition, from, limit, bytesMax = READ_BYTES_MAX } = options
+      const { topic, partition, from, limit, bytesMax = READ_BYTES_MAX, logId } = options
+      if (logId !== undefined) this.#refuseOther(topic, logId)
       const { first } = this.#range({ topic, partition })
       if (from < first) {
         throw new Failure('offset_removed', `${topic}:${partition} begins at ${first}`, { retryable: false })
@@ -120,10 +126,11 @@ export class EmbeddedLog implements EventLog {
 
   async *consume(options: Parameters<EventLog['consume']>[0]): AsyncGenerator<RecordBatch> {
     const { topics, startAt, batchRecordsMax, signal } = options
-    const cursors: PartitionCursor[] = []
+    const cursors: (PartitionCursor & { logId: string })[] = []
     for (const topic of topics) {
+      const logId = await this.logId(topic)
       for (const { partition } of await this.partitions(topic)) {
-        cursors.push({ topic, partition, next: await startAt({ topic, partition }) })
+        cursors.push({ topic, partition, logId, next: await startAt({ topic, partition, logId }) })
       }
     }
     while (!signal.aborted) {
@@ -234,12 +241,21 @@ export class EmbeddedLog implements EventLog {
     }, NEWS_EVERY_MS)
   }
 
-  async #readBatch(cursor: PartitionCursor, limit: number): Promise<RecordBatch | undefined> {
-    const { topic, partition } = cursor
+  #logId(): string {
+    return (this.#statements.logId.get() as { log_id: string }).log_id
+  }
+
+  #refuseOther(topic: string, expected: string): void {
+    const logId = this.#logId()
+    if (logId !== expected) throw madeAnew(topic, { expected, logId })
+  }
+
+  async #readBatch(cursor: PartitionCursor & { logId: string }, limit: number): Promise<RecordBatch | undefined> {
+    const { topic, partition, logId } = cursor
     const from = this.#guard(() => Math.max(cursor.next, this.#range(cursor).first))
     const records = await this.read({ topic, partition, from, limit })
     const last = records.at(-1)
-    return last === undefined ? undefined : { topic, partition, from, next: last.offset + 1, records }
+    return last === undefined ? undefined : { topic, partition, from, next: last.offset + 1, records, logId }
   }
 
   #range({ topic, partition }: { topic: string; partition: number }): { first: number; next: number } {
@@ -337,6 +353,7 @@ function partitionOf(key: string, partitions: number): number {
 
 function prepareStatements(database: DatabaseSync) {
   return {
+    logId: database.prepare('SELECT log_id FROM log_identity'),
     partitions: database.prepare('SELECT partition, first, next FROM partitions WHERE topic = ? ORDER BY partition'),
     range: database.prepare('SELECT first, next FROM partitions WHERE topic = ? AND partition = ?'),
     read: database.prepare(

@@ -33,8 +33,9 @@ export function consumeContract({ open }: LogAdapter): void {
     const expected = (await readAll(log, topic)).filter(
       ({ partition, offset }) => offset >= (starts.get(partition) ?? 0),
     )
-    const asked: { topic: string; partition: number }[] = []
-    const startAt = async (at: { topic: string; partition: number }) => {
+    const logId = await log.logId(topic)
+    const asked: { topic: string; partition: number; logId: string }[] = []
+    const startAt = async (at: { topic: string; partition: number; logId: string }) => {
       asked.push(at)
       return starts.get(at.partition) ?? 0
     }
@@ -42,7 +43,7 @@ export function consumeContract({ open }: LogAdapter): void {
     assert.deepEqual(placed(batches), expected)
     assert.deepEqual(
       asked.map(plain).sort((a, b) => a.partition - b.partition),
-      [...starts.keys()].map((partition) => ({ topic, partition })),
+      [...starts.keys()].map((partition) => ({ topic, partition, logId })),
     )
     for (const [partition, start] of starts)
       assert.equal(batches.find((batch) => batch.partition === partition)?.from, start)

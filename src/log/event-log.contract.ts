@@ -18,6 +18,7 @@ import {
 } from './event-log.probe.ts'
 import type { EventLog, LogRecord, NewRecord } from './event-log.ts'
 import { commitContract, consumeContract } from './event-log-consuming.contract.ts'
+import { identityContract } from './event-log-identity.contract.ts'
 import { offsetsAtContract, partitionsContract, readContract, retentionContract } from './event-log-reading.contract.ts'
 
 /** A log in a fresh place. Disposing of it closes every instance of the place and removes what is in it. */
@@ -25,6 +26,8 @@ export type OpenedLog = AsyncDisposable & {
   log: EventLog
   /** Another instance on the same place. Those opened before stay open until they are closed. */
   openAgain(): Promise<EventLog>
+  /** Makes another log with an empty topic in the place of this one; gives an instance that reads it. */
+  makeAnew(topic: string): Promise<EventLog>
   /** Removes the records before `offset`, as retention does; undefined where a test cannot make that happen. */
   deleteBefore?(at: { topic: string; partition: number; offset: number }): Promise<void>
 }
@@ -40,6 +43,7 @@ export type LogAdapter = {
 export function eventLogContract(adapter: LogAdapter): void {
   describe(`event log: ${adapter.name}`, () => {
     describe('append', () => appendContract(adapter))
+    describe('identity', () => identityContract(adapter))
     describe('partitions', () => partitionsContract(adapter))
     describe('read', () => readContract(adapter))
     describe('offsetsAt', () => offsetsAtContract(adapter))

@@ -22,6 +22,8 @@ export type RecordBatch = {
   from: number
   next: number
   records: LogRecord[]
+  /** The `logId` that `startAt` was told. */
+  logId: string
   /** So many records that it had between two offsets are no more, as compaction removes them. */
   gap?: OffsetGap
 }
@@ -56,10 +58,24 @@ export interface EventLog extends AsyncDisposable {
   partitions(topic: string): Promise<PartitionRange[]>
 
   /**
-   * Up to `limit` records from offset `from` on, in order and less than about `bytesMax` in all, but at least one
-   * where there is one; none at the end. Throws `offset_removed` when retention has removed `from`.
+   * Which log the topic's records are in: offsets of another one mean nothing here. Stays the same for as long as the topic
+   * is there, and is never given to another: embedded, it is made with the file; in Kafka it is of the cluster and the topic.
    */
-  read(from: { topic: string; partition: number; from: number; limit: number; bytesMax?: number }): Promise<LogRecord[]>
+  logId(topic: string): Promise<string>
+
+  /**
+   * Up to `limit` records from offset `from` on, in order and less than about `bytesMax` in all, but at least one
+   * where there is one; none at the end. Throws `offset_removed` when retention has removed `from`, and `position_conflict`
+   * when the topic's records are in another log than `logId` by now.
+   */
+  read(from: {
+    topic: string
+    partition: number
+    from: number
+    limit: number
+    bytesMax?: number
+    logId?: string | undefined
+  }): Promise<LogRecord[]>
 
   /** For each partition, or each of `partitions`, in order, the first record whose append time is at or after `time`. */
   offsetsAt(at: { topic: string; time: EpochMs; partitions?: readonly number[] }): Promise<TimedOffset[]>
@@ -70,11 +86,12 @@ export interface EventLog extends AsyncDisposable {
    * retention has removed moves up to the first offset there is, which shows in `from`. An adapter may
    * read ahead, within bounds: what retention has removed in the meantime may then still come. Who names no group reads
    * alone, all partitions, and nobody hears of it. Partitions that are added later come too, after `startAt` was asked.
+   * All that comes of a partition is of the log that `startAt` was told; it throws when the topic is made anew.
    */
   consume(options: {
     group?: string | undefined
     topics: readonly string[]
-    startAt: (at: { topic: string; partition: number }) => Promise<number>
+    startAt: (at: { topic: string; partition: number; logId: string }) => Promise<number>
     batchRecordsMax: number
     signal: AbortSignal
   }): AsyncIterable<RecordBatch>

@@ -1,8 +1,8 @@
 import { setImmediate as others, setTimeout as sleep } from 'node:timers/promises'
-import { Failure } from '../errors.ts'
 import type { EventLog, RecordBatch } from './event-log.ts'
 import { Lanes } from './lanes.ts'
-import { nextOf, type PartitionCursor } from './position.ts'
+import { type Keeper, placeInLog } from './place-in-log.ts'
+import { type KeptCursor, keptAt, type PartitionCursor } from './position.ts'
 
 export type GroupWork = {
   log: EventLog
@@ -12,9 +12,10 @@ export type GroupWork = {
   /** Batches of so many partitions are handled at once. */
   handledAtOnce: number
   /** Up to where each partition is handled. */
-  cursors: () => Promise<PartitionCursor[]>
-  /** Who has those cursors, for messages: `the store`. */
-  keeper: string
+  cursors: () => Promise<KeptCursor[]>
+  keeper: Keeper
+  /** Keeps the mark of a cursor that has none yet, as an older version wrote it. */
+  adopt: (cursor: KeptCursor) => Promise<void>
   /**
    * Handles a batch and moves its partition's cursor to `next`, both in one transaction. `from` is where the batch before
    * it ended, also where retention has removed what followed. A batch may come again; what lies before the cursor is
@@ -64,7 +65,7 @@ export class GroupConsumer {
   async #consume(signal: AbortSignal, worked: () => void): Promise<void> {
     const { log, group, topics, batchRecordsMax, handledAtOnce, handle, failed, removedUnread } = this.#work
     const expected = new Map<string, number>()
-    const startAt = async (at: { topic: string; partition: number }) => {
+    const startAt = async (at: { topic: string; partition: number; logId: string }) => {
       const next = await this.#startOf(at)
       expected.set(`${at.topic}:${at.partition}`, next)
       this.trouble = undefined
@@ -93,14 +94,14 @@ export class GroupConsumer {
     await lanes.drain()
   }
 
-  /** The cursor, unless this is not the log that it was moved along: then nothing may be skipped. */
-  async #startOf({ topic, partition }: { topic: string; partition: number }): Promise<number> {
-    const { log, cursors, keeper } = this.#work
-    const next = nextOf(await cursors(), { topic, partition })
-    const end = (await log.partitions(topic)).find((range) => range.partition === partition)?.next ?? 0
-    if (next <= end) return next
-    const detail = `${keeper} has ${topic}:${partition} up to ${next}, but the log ends at ${end}: is it another log?`
-    throw new Failure('position_conflict', detail, { retryable: false })
+  /** The cursor, where it is one of this log. */
+  async #startOf(at: { topic: string; partition: number; logId: string }): Promise<number> {
+    const { log, keeper, adopt } = this.#work
+    const cursors = await this.#work.cursors()
+    const place = await placeInLog(log, at, { cursors, keeper })
+    const kept = keptAt(cursors, at)
+    if (kept !== undefined && kept.mark === undefined) await adopt(place)
+    return place.next
   }
 }
 

@@ -1,9 +1,9 @@
-import { createAPI, fetchV12, type Reader, Writer } from '@platformatic/kafka'
+import { createAPI, fetchV13, type Reader, Writer } from '@platformatic/kafka'
 import type { NewRecord } from './event-log.ts'
 
 /**
  * The two requests that carry records, with the records as bytes. All requests have one version each, those of Kafka
- * 3.0, which 4.x has kept: there is nothing to negotiate.
+ * 3.1, which 4.x has kept: there is nothing to negotiate.
  */
 
 export type ProduceBatch = { topic: string; partition: number; bytes: Buffer; records: readonly NewRecord[] }
@@ -51,7 +51,7 @@ export const PRODUCE = createAPI<[batches: readonly ProduceBatch[], timeoutMs: n
 )
 
 export type FetchedPart = {
-  topic: string
+  topicId: string
   partition: number
   errorCode: number
   highWatermark: number
@@ -60,27 +60,27 @@ export type FetchedPart = {
 
 const NO_RECORDS = Buffer.alloc(0)
 
-/** Fetch, version 12. */
-export const FETCH = createAPI<Parameters<typeof fetchV12.createRequest>, FetchedPart[]>(
+/** Fetch, version 13: it names topics by their ids, so that no record comes of one that was made anew meanwhile. */
+export const FETCH = createAPI<Parameters<typeof fetchV13.createRequest>, FetchedPart[]>(
   1,
-  12,
-  fetchV12.createRequest,
+  13,
+  fetchV13.createRequest,
   (_correlationId, _apiKey, _apiVersion, reader) => {
     reader.readInt32()
     const errorCode = reader.readInt16()
     reader.readInt32()
     const parts: FetchedPart[] = []
     reader.readArray((inner) => {
-      const topic = inner.readString()
+      const topicId = inner.readUUID()
       inner.readArray((part) => {
-        parts.push(readPart(part, topic, errorCode))
+        parts.push(readPart(part, topicId, errorCode))
       })
     })
     return parts
   },
 )
 
-function readPart(reader: Reader, topic: string, errorCode: number): FetchedPart {
+function readPart(reader: Reader, topicId: string, errorCode: number): FetchedPart {
   const partition = reader.readInt32()
   const ownErrorCode = reader.readInt16()
   const highWatermark = Number(reader.readInt64())
@@ -91,7 +91,7 @@ function readPart(reader: Reader, topic: string, errorCode: number): FetchedPart
   const length = reader.readUnsignedVarInt() - 1
   const records = length > 0 ? reader.buffer.slice(reader.position, reader.position + length) : NO_RECORDS
   reader.skip(Math.max(length, 0))
-  return { topic, partition, errorCode: ownErrorCode || errorCode, highWatermark, records }
+  return { topicId, partition, errorCode: ownErrorCode || errorCode, highWatermark, records }
 }
 
 /** One partition as `FETCH` wants it. */

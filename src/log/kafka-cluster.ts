@@ -22,6 +22,8 @@ const RETRY_MS_MAX = 250
 const LAYOUT_AGE_MS_MAX = 5000
 
 type Layout = {
+  /** Kafka never gives it to another topic, not even to one of the same name. */
+  topicId: string
   /** The leader's node of each partition, -1 where there is none. */
   leaders: number[]
   seenAt: number
@@ -34,6 +36,7 @@ export class KafkaCluster implements AsyncDisposable {
   readonly #requests: KafkaLane
   #nodes = new Map<number, Broker>()
   #controller = -1
+  #clusterId = ''
   #layouts = new Map<string, Layout>()
   #refreshing = new Map<string, Promise<void>>()
   #answered: Broker | undefined
@@ -72,6 +75,16 @@ export class KafkaCluster implements AsyncDisposable {
 
   leaderNode(topic: string, partition: number): number | undefined {
     return this.#layouts.get(topic)?.leaders[partition]
+  }
+
+  /** The id of the topic as last seen; undefined when the topic is not known to exist. */
+  topicId(topic: string): string | undefined {
+    return this.#layouts.get(topic)?.topicId
+  }
+
+  /** Of the cluster and the topic with this id: see `EventLog.logId`. */
+  logIdOf(topicId: string): string {
+    return `${this.#clusterId}:${topicId}`
   }
 
   /** Asks a broker anew; the same question is asked once at a time. */
@@ -135,15 +148,16 @@ export class KafkaCluster implements AsyncDisposable {
   async #refresh(topics: string[]): Promise<void> {
     const answer = await this.requestAny(metadataV11.api, topics, false, false)
     this.#controller = answer.controllerId
+    this.#clusterId = answer.clusterId ?? ''
     if (answer.brokers.length > 0) {
       this.#nodes = new Map(answer.brokers.map(({ nodeId, host, port }) => [nodeId, { host, port }]))
     }
-    for (const { name, partitions } of answer.topics) {
+    for (const { name, topicId, partitions } of answer.topics) {
       const leaders: number[] = []
       for (const { partitionIndex, leaderId } of partitions) leaders[partitionIndex] = leaderId
       if (!name) continue
       if (leaders.length === 0) this.#layouts.delete(name)
-      else this.#layouts.set(name, { leaders, seenAt: performance.now() })
+      else this.#layouts.set(name, { topicId, leaders, seenAt: performance.now() })
     }
   }
 

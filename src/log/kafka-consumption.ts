@@ -1,7 +1,7 @@
 import type { Failure } from '../errors.ts'
 import type { EventLog, LogRecord, OffsetGap, RecordBatch } from './event-log.ts'
 import { partitionId, type TopicPartition } from './kafka-assignment.ts'
-import type { KafkaCluster } from './kafka-cluster.ts'
+import { type KafkaCluster, noLeader } from './kafka-cluster.ts'
 import { toFailure } from './kafka-failure.ts'
 import { PartitionFetcher, type Source } from './kafka-fetcher.ts'
 import { GroupMember, type Membership } from './kafka-group-member.ts'
@@ -11,6 +11,7 @@ import { joinGaps } from './kafka-records.ts'
 type ConsumeOptions = Parameters<EventLog['consume']>[0]
 
 type Reading = Source & {
+  logId: string
   /** Where the batch that was given last ended. */
   given: number
   /** The same, or further where there were no records behind it. */
@@ -25,6 +26,7 @@ type Reading = Source & {
  * nobody else can have had it; after that `startAt` is asked again and what was read ahead is dropped.
  */
 export class KafkaConsumption implements AsyncDisposable {
+  readonly #cluster: KafkaCluster
   readonly #options: ConsumeOptions
   readonly #member: GroupMember | LoneMember
   readonly #fetcher: PartitionFetcher
@@ -44,6 +46,7 @@ export class KafkaConsumption implements AsyncDisposable {
   #disposed: Promise<void> | undefined
 
   constructor(cluster: KafkaCluster, options: ConsumeOptions, abandoned: Map<string, string>) {
+    this.#cluster = cluster
     this.#options = options
     this.#fetcher = new PartitionFetcher(cluster, (failure) => this.#tell(failure))
     const { group, topics } = options
@@ -138,12 +141,16 @@ export class KafkaConsumption implements AsyncDisposable {
     if (this.#toStart.size === 0) return
     for (const [id, it] of this.#toStart) {
       const { topic, partition } = it
-      const start = await this.#orAborted(this.#options.startAt({ topic, partition }))
+      // Taken before it is told: what is read is then of the log that was told, or nothing is.
+      const topicId = this.#cluster.topicId(topic)
+      if (topicId === undefined) throw toFailure(noLeader(topic, partition))
+      const logId = this.#cluster.logIdOf(topicId)
+      const start = await this.#orAborted(this.#options.startAt({ topic, partition, logId }))
       if (start === undefined) return
       // It may have gone to another member in the meantime, or have gone and come back.
       if (this.#toStart.get(id) !== it) continue
       this.#toStart.delete(id)
-      const reading = { topic, partition, next: start, readers: [], given: start, reached: start }
+      const reading = { topic, partition, topicId, logId, next: start, readers: [], given: start, reached: start }
       this.#readings.set(id, reading)
       this.#fetcher.add(reading)
     }
@@ -195,11 +202,10 @@ export class KafkaConsumption implements AsyncDisposable {
     }
     this.#fetcher.pump()
     if (records.length === 0) return undefined
-    const { topic, partition, given: from, reached: next } = reading
-    const { gap } = reading
+    const { topic, partition, logId, given: from, reached: next, gap } = reading
     reading.given = next
     reading.gap = undefined
-    return { topic, partition, from, next, records, ...(gap && { gap }) }
+    return { topic, partition, from, next, records, logId, ...(gap && { gap }) }
   }
 
   #tell(failure?: Failure): void {

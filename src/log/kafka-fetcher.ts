@@ -8,11 +8,14 @@ import { isRetryable, toFailure } from './kafka-failure.ts'
 import type { Broker, KafkaLane } from './kafka-lane.ts'
 import { rangesOf } from './kafka-offsets.ts'
 import { RecordReader } from './kafka-records.ts'
+import { madeAnew } from './place-in-log.ts'
 
 /** A partition that is being read. `next` and `readers` belong to the fetcher; the consumer takes from the readers. */
 export type Source = {
   readonly topic: string
   readonly partition: number
+  /** All that is read is of this topic, not of one that comes to have its name. */
+  readonly topicId: string
   /** The offset that is fetched next. */
   next: number
   readers: RecordReader[]
@@ -94,8 +97,8 @@ export class PartitionFetcher implements AsyncDisposable {
     // The broker fills its answer in the order of the request: everybody comes first in turn.
     const first = this.#turn++ % hungry.length
     const ordered = [...hungry.slice(first), ...hungry.slice(0, first)].map((source) => ({ source, from: source.next }))
-    const topics = [...Map.groupBy(ordered, ({ source }) => source.topic)].map(([topic, some]) => ({
-      topicId: topic,
+    const topics = [...Map.groupBy(ordered, ({ source }) => source.topicId)].map(([topicId, some]) => ({
+      topicId,
       partitions: some.map(({ source, from }) => fetchPartition(source.partition, from, PARTITION_BYTES_MAX)),
     }))
     const answerBytesMax = Math.min(bytesMax, PARTITION_BYTES_MAX * hungry.length)
@@ -122,7 +125,7 @@ export class PartitionFetcher implements AsyncDisposable {
       this.#underWayBytes -= answerBytesMax
     }
     try {
-      await this.#take(parts, new Map(ordered.map((it) => [partitionId(it.source), it])))
+      await this.#take(parts, new Map(ordered.map((it) => [fetchedId(it.source), it])))
     } catch (error) {
       if (!isRetryable(error)) this.#fail(error)
       await this.#recover(hungry)
@@ -133,8 +136,8 @@ export class PartitionFetcher implements AsyncDisposable {
     let failed: ProtocolError | undefined
     let some = false
     for (const part of parts) {
-      const { source, from } = asked.get(partitionId(part)) ?? {}
-      if (source === undefined || this.#sources.get(partitionId(part)) !== source || source.next !== from) continue
+      const { source, from } = asked.get(fetchedId(part)) ?? {}
+      if (source === undefined || this.#sources.get(partitionId(source)) !== source || source.next !== from) continue
       if (part.errorCode === OFFSET_OUT_OF_RANGE) await this.#moveUp(source)
       else if (part.errorCode !== 0) failed = new ProtocolError(part.errorCode)
       else if (part.records.length > 0) {
@@ -164,12 +167,24 @@ export class PartitionFetcher implements AsyncDisposable {
     if (!this.#stopped.signal.aborted) this.#news(toFailure(error))
   }
 
-  /** A leader that has moved or is away. */
+  /** A leader that has moved or is away, or a topic that was deleted; one that has been made anew is another one. */
   async #recover(sources: readonly Source[]): Promise<void> {
     const { signal } = this.#stopped
     await sleep(RETRY_MS, undefined, { signal }).catch(() => {})
-    if (!signal.aborted) await this.#cluster.refresh([...new Set(sources.map(({ topic }) => topic))]).catch(() => {})
+    if (signal.aborted) return
+    await this.#cluster.refresh([...new Set(sources.map(({ topic }) => topic))]).catch(() => {})
+    for (const source of sources) {
+      const { topic, topicId } = source
+      const now = this.#cluster.topicId(topic)
+      if (now === undefined || now === topicId || this.#sources.get(partitionId(source)) !== source) continue
+      const [expected, logId] = [topicId, now].map((id) => this.#cluster.logIdOf(id)) as [string, string]
+      this.#fail(madeAnew(topic, { expected, logId }))
+    }
   }
+}
+
+function fetchedId({ topicId, partition }: { topicId: string; partition: number }): string {
+  return `${topicId}:${partition}`
 }
 
 function waitingBytes({ readers }: Source): number {

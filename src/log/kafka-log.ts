@@ -16,7 +16,7 @@ import { KafkaConsumption } from './kafka-consumption.ts'
 import { GroupCoordinator } from './kafka-coordinator.ts'
 import { closed, toFailure } from './kafka-failure.ts'
 import { commitOffsets, committedCursors } from './kafka-groups.ts'
-import { offsetsAt, partitionsOf, rangesOf, readRecords } from './kafka-offsets.ts'
+import { offsetsAt, partitionsOf, rangesOf, readRecords, topicIdOf } from './kafka-offsets.ts'
 import { findTooLarge, KafkaProducer } from './kafka-producer.ts'
 import { KafkaTopics } from './kafka-topics.ts'
 import type { PartitionCursor } from './position.ts'
@@ -48,7 +48,7 @@ export async function openKafkaLog(options: KafkaLogOptions): Promise<KafkaLog> 
 }
 
 /**
- * The log in Kafka 3.0 or later. Any number of instances share it. Keeps the invariants that an append is acknowledged
+ * The log in Kafka 3.1 or later. Any number of instances share it. Keeps the invariants that an append is acknowledged
  * by all in-sync replicas, and that a topic's records have the time at which the log took them.
  */
 export class KafkaLog implements EventLog {
@@ -112,6 +112,15 @@ export class KafkaLog implements EventLog {
       const [ranges] = await Promise.all([rangesOf(this.#cluster, topic, known), refreshed])
       const count = await this.#topics.partitionCount(topic)
       return count === known ? ranges : rangesOf(this.#cluster, topic, count)
+    })
+  }
+
+  logId(topic: string): Promise<string> {
+    return this.#guard(async () => {
+      // Asked anew: it may have been deleted and made anew since.
+      await this.#cluster.retry(() => this.#cluster.refresh([topic]))
+      await this.#topics.partitionCount(topic)
+      return this.#cluster.logIdOf(topicIdOf(this.#cluster, topic))
     })
   }
 

@@ -5,6 +5,7 @@ import { FETCH, fetchPartition } from './kafka-apis.ts'
 import { type KafkaCluster, noLeader } from './kafka-cluster.ts'
 import type { Broker } from './kafka-lane.ts'
 import { RecordReader } from './kafka-records.ts'
+import { madeAnew } from './place-in-log.ts'
 
 /** Reading by position and time, without a group. */
 
@@ -95,14 +96,15 @@ async function listOffsets(
 
 export async function readRecords(
   cluster: KafkaCluster,
-  { topic, partition, from, limit, bytesMax = READ_BYTES_MAX }: Parameters<EventLog['read']>[0],
+  { topic, partition, from, limit, bytesMax = READ_BYTES_MAX, logId }: Parameters<EventLog['read']>[0],
 ): Promise<LogRecord[]> {
   const records: LogRecord[] = []
   let at = from
   let bytes = 0
   while (records.length < limit && bytes < bytesMax) {
     const wanted = Math.min((limit - records.length) * TYPICAL_RECORD_BYTES, bytesMax - bytes, FETCH_BYTES_MAX)
-    const part = await fetchOnce(cluster, { topic, partition, from: at, bytesMax: Math.max(wanted, FETCH_BYTES_MIN) })
+    const answerBytesMax = Math.max(wanted, FETCH_BYTES_MIN)
+    const part = await fetchOnce(cluster, { topic, partition, from: at, bytesMax: answerBytesMax, logId })
     if (part === undefined) {
       const { first } = (await rangesOf(cluster, topic, partition + 1))[partition] as PartitionRange
       // Beyond the end there is nothing; before the beginning there was something.
@@ -122,12 +124,14 @@ export async function readRecords(
 /** Undefined when the partition does not have this offset. */
 async function fetchOnce(
   cluster: KafkaCluster,
-  { topic, partition, from, bytesMax }: { topic: string; partition: number; from: number; bytesMax: number },
+  { topic, partition, from, bytesMax, logId }: Omit<Parameters<EventLog['read']>[0], 'limit'> & { bytesMax: number },
 ) {
-  const topics = [{ topicId: topic, partitions: [fetchPartition(partition, from, bytesMax)] }]
   return cluster.retry(
     async () => {
       const leader = leaderOf(cluster, topic, partition)
+      const topicId = topicIdOf(cluster, topic)
+      if (logId !== undefined) refuseOther(cluster, topic, { expected: logId, topicId })
+      const topics = [{ topicId, partitions: [fetchPartition(partition, from, bytesMax)] }]
       const [part] = await cluster.request(leader, FETCH, 0, 0, bytesMax, READ_UNCOMMITTED, 0, -1, topics, [], '')
       if (part?.errorCode === OFFSET_OUT_OF_RANGE) return undefined
       if (part?.errorCode !== 0) throw new ProtocolError(part?.errorCode ?? -1)
@@ -135,6 +139,21 @@ async function fetchOnce(
     },
     { topics: [topic] },
   )
+}
+
+function refuseOther(
+  cluster: KafkaCluster,
+  topic: string,
+  { expected, topicId }: { expected: string; topicId: string },
+): void {
+  const logId = cluster.logIdOf(topicId)
+  if (logId !== expected) throw madeAnew(topic, { expected, logId })
+}
+
+export function topicIdOf(cluster: KafkaCluster, topic: string): string {
+  const topicId = cluster.topicId(topic)
+  if (topicId === undefined) throw noLeader(topic, 0)
+  return topicId
 }
 
 function leaderOf(cluster: KafkaCluster, topic: string, partition: number): Broker {

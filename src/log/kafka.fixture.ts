@@ -5,8 +5,10 @@ import net, { createServer, type Socket } from 'node:net'
 import { createInterface } from 'node:readline'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { deleteTopicsV6, metadataV11 } from '@platformatic/kafka'
 import type { OpenedLog } from './event-log.contract.ts'
 import { DEADLINE_MS } from './event-log.probe.ts'
+import { type Broker, KafkaLane } from './kafka-lane.ts'
 import { type KafkaLog, type KafkaLogOptions, openKafkaLog } from './kafka-log.ts'
 
 /** A real Kafka for tests: its address, logs in it, members of groups in processes of their own, a network to cut. */
@@ -37,9 +39,22 @@ export async function openKafka(brokers: string, options: Partial<KafkaLogOption
   return {
     log,
     openAgain: openOne,
+    makeAnew: async (topic) => {
+      await deleteTopic(brokers, topic)
+      return log
+    },
     deleteBefore: (at) => log.deleteBefore(at),
     [Symbol.asyncDispose]: () => stack.disposeAsync(),
   }
+}
+
+/** As an operator does. Whoever names the topic next makes it anew. */
+export async function deleteTopic(brokers: string, topic: string): Promise<void> {
+  await using lane = new KafkaLane({ clientId: 'test', requestTimeoutMs: 10_000 })
+  const [any] = kafkaOptions(brokers).brokers as [Broker]
+  const { brokers: nodes, controllerId } = await lane.request(any, metadataV11.api, [], false, false)
+  const controller = nodes.find(({ nodeId }) => nodeId === controllerId) ?? any
+  await lane.request(controller, deleteTopicsV6.api, [{ name: topic }], 10_000)
 }
 
 /** What a member in another process tells: where it begins a partition, and each batch. */

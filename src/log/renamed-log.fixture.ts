@@ -7,6 +7,7 @@ export function renamedLog(log: EventLog, prefix: string): EventLog {
   return {
     append: (records) => log.append(records.map((record) => ({ ...record, topic: renamed(record.topic) }))),
     partitions: (topic) => log.partitions(renamed(topic)),
+    logId: (topic) => log.logId(renamed(topic)),
     read: (from) => log.read({ ...from, topic: renamed(from.topic) }),
     offsetsAt: (at) => log.offsetsAt({ ...at, topic: renamed(at.topic) }),
     async *consume(options) {

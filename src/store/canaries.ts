@@ -1,5 +1,6 @@
 import type { Kysely } from 'kysely'
 import type { Canary } from '../events/canary.ts'
+import type { LogMark } from '../log/position.ts'
 import { uuidFromBytes, uuidToBytes } from './columns.ts'
 
 /** Consecutive records of one partition of the canaries' topic, like `StoreBatch`. */
@@ -8,6 +9,7 @@ export type CanaryBatch = {
   from: number
   next: number
   canaries: readonly (Canary & { offset: number })[]
+  mark?: LogMark | undefined
 }
 
 export type StoredCanary = Canary & { partition: number; offset: number }

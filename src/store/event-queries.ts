@@ -1,6 +1,15 @@
 import { type CompiledQuery, type Kysely, type SelectQueryBuilder, sql } from 'kysely'
 import { CANARY, CATALOGUE, EVENT_TYPES, type EventType, type RunifyEvent, typeOfTopic } from '../events/catalogue.ts'
-import { type Cursors, nextOf, type PartitionCursor, withMoved } from '../log/position.ts'
+import {
+  type Cursors,
+  type KeptCursor,
+  type MarkColumns,
+  markColumns,
+  nextOf,
+  type PartitionCursor,
+  readMark,
+  withMoved,
+} from '../log/position.ts'
 import { FORGOTTEN_TOPIC, type Tombstone } from '../log/tombstone.ts'
 import type { CanaryTable } from './canaries.ts'
 import { type ColumnValue, columnsOf, fromRow, type StoredEvent, uuidFromBytes, uuidToBytes } from './columns.ts'
@@ -47,7 +56,7 @@ export type ForgottenTable = {
 
 /** The tables as far as the queries name their columns; the catalogue's other columns are only read. */
 export type EventDatabase = Record<EventType, EventTable> & {
-  stored_cursors: { topic: string; partition_id: number; next: number; stored: number }
+  stored_cursors: { topic: string; partition_id: number; next: number; stored: number } & MarkColumns
   forgotten_users: ForgottenTable
   /** Of each forgotten user and partition, below which offset everything is forgotten. */
   forgotten_positions: { user_id: Uint8Array; topic: string; partition_id: number; next: number }
@@ -64,9 +73,29 @@ export type EventDatabase = Record<EventType, EventTable> & {
 
 /** The queries on events that SQLite and MySQL answer alike. */
 
-export async function readCursors(db: Kysely<EventDatabase>): Promise<PartitionCursor[]> {
-  const rows = await db.selectFrom('stored_cursors').select(['topic', 'partition_id', 'next']).execute()
-  return rows.map(({ topic, partition_id, next }) => ({ topic, partition: partition_id, next: Number(next) }))
+export async function readCursors(db: Kysely<EventDatabase>): Promise<KeptCursor[]> {
+  const columns = ['topic', 'partition_id', 'next', 'log_id', 'append_time'] as const
+  const rows = await db.selectFrom('stored_cursors').select(columns).execute()
+  return rows.map((row) => ({
+    topic: row.topic,
+    partition: row.partition_id,
+    next: Number(row.next),
+    ...readMark(row),
+  }))
+}
+
+export async function adoptCursor(
+  db: Kysely<EventDatabase>,
+  { topic, partition, next, mark }: KeptCursor,
+): Promise<void> {
+  await db
+    .updateTable('stored_cursors')
+    .set(markColumns(mark))
+    .where('topic', '=', topic)
+    .where('partition_id', '=', partition)
+    .where('next', '=', next)
+    .where('log_id', 'is', null)
+    .execute()
 }
 
 export async function readCounts(db: Kysely<EventDatabase>): Promise<Record<EventType, number>> {

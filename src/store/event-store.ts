@@ -1,6 +1,6 @@
 import type { EventType, RunifyEvent } from '../events/catalogue.ts'
 import type { EpochMs } from '../events/instant.ts'
-import type { Cursors, PartitionCursor } from '../log/position.ts'
+import type { Cursors, KeptCursor, LogMark, PartitionCursor } from '../log/position.ts'
 import type { Tombstone } from '../log/tombstone.ts'
 import type { CanaryBatch, StoredCanary } from './canaries.ts'
 import type { StoredEvent } from './columns.ts'
@@ -20,6 +20,8 @@ export type StoreBatch = {
   from: number
   next: number
   events: readonly { offset: number; event: RunifyEvent }[]
+  /** Kept beside the cursor; without one, what is kept stays. */
+  mark?: LogMark | undefined
 }
 
 export type WriteOutcome =
@@ -69,6 +71,7 @@ export type ForgetBatch = {
   from: number
   next: number
   tombstone: (Tombstone & { offset: number }) | undefined
+  mark?: LogMark | undefined
 }
 
 /** A tombstone that has been carried out: nothing that it is about is stored any more. */
@@ -103,7 +106,7 @@ export type ChangePage = {
   /** Whether `next` is all that the store had. */
   complete: boolean
   /** Up to where the store had everything when the page was read. */
-  stored: PartitionCursor[]
+  stored: KeptCursor[]
 }
 
 /**
@@ -116,12 +119,15 @@ export interface EventStore extends AsyncDisposable {
   readonly writesAtOnce: number
 
   /** Up to where each partition is stored: the place to read on from. */
-  cursors(): Promise<PartitionCursor[]>
+  cursors(): Promise<KeptCursor[]>
+
+  /** Keeps the mark of a cursor that stands there and has none, as an older version wrote it. */
+  adopt(cursor: KeptCursor): Promise<void>
 
   /**
    * Stores a batch and moves its partition's cursor in one transaction. What lies before the cursor is skipped, so a
-   * batch may be written again. Throws `position_conflict` when the batch begins behind the cursor: records would be
-   * left out.
+   * batch may be written again. Throws `position_conflict` when the batch begins behind the cursor, for records would be
+   * left out; and when it is of another log than the cursor.
    */
   write(batch: StoreBatch): Promise<WriteOutcome>
 

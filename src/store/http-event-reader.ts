@@ -2,7 +2,7 @@ import { Failure, isFailure } from '../errors.ts'
 import { CANARY, CATALOGUE, type EventType, typeOfTopic } from '../events/catalogue.ts'
 import { fromWire } from '../events/codec.ts'
 import { type EpochMs, formatInstant, parseInstant } from '../events/instant.ts'
-import { type Cursors, formatCursors, type PartitionCursor, parseCursors } from '../log/position.ts'
+import { type Cursors, formatCursors, type PartitionCursor, parseCursors, withLogs } from '../log/position.ts'
 import { FORGOTTEN_TOPIC } from '../log/tombstone.ts'
 import { ERASED_TYPES } from './event-queries.ts'
 import type { ChangePage, ErasedEvent, Erasure, EventReader, StoredEvent } from './event-store.ts'
@@ -24,7 +24,14 @@ const LIMIT_MAX = 10_000
 
 type WireChange = { type: EventType; partition: number; offset: number; event: unknown }
 type WireErasure = Omit<Erasure, 'forgotten_at' | 'erased'> & { forgotten_at: string; erased: Record<string, number> }
-type WirePage = { changes: WireChange[]; erasures?: WireErasure[]; next: string; complete: boolean; stored: string }
+type WirePage = {
+  changes: WireChange[]
+  erasures?: WireErasure[]
+  next: string
+  complete: boolean
+  stored: string
+  logs?: string
+}
 type WireList<T> = { events: T[]; next: string | null }
 
 /** An event's id, and when it was received. */
@@ -46,9 +53,10 @@ export class HttpEventReader implements EventReader {
 
   async changes({ after, limit }: { after: Cursors; limit: number }): Promise<ChangePage> {
     const query = { after: formatCursors(after), limit: String(Math.min(limit, LIMIT_MAX)) }
-    return this.#ask('its changes', `changes?${new URLSearchParams(query)}`, async (response) =>
-      readPage((await response.json()) as WirePage),
-    )
+    return this.#ask('its changes', `changes?${new URLSearchParams(query)}`, async (response) => {
+      if (response.status === 400) throw await refusal(response)
+      return readPage((await response.json()) as WirePage)
+    })
   }
 
   async userEvents({ user_id, after, limit }: Parameters<EventReader['userEvents']>[0]): Promise<StoredEvent[]> {
@@ -123,13 +131,22 @@ export class HttpEventReader implements EventReader {
     const headers = { ...this.#headers, ...(accept && { accept }) }
     try {
       const response = await fetch(new URL(path, this.#url), { headers, signal })
-      if (response.status === 200 || (response.status === 404 && path.startsWith('events/')))
-        return await read(response)
+      const own =
+        (response.status === 404 && path.startsWith('events/')) ||
+        (response.status === 400 && path.startsWith('changes?'))
+      if (response.status === 200 || own) return await read(response)
       throw new Error(`Storage answered ${response.status}: ${await response.text()}`)
     } catch (cause) {
+      if (isFailure(cause)) throw cause
       throw unanswered(what, cause)
     }
   }
+}
+
+/** Storage does not have as much as its reader has read of it. */
+async function refusal(response: Response): Promise<Failure> {
+  const { detail } = Object(await response.json()) as { detail?: unknown }
+  return new Failure('position_conflict', `Storage refuses the position: ${detail}`, { retryable: true })
 }
 
 function unanswered(what: string, cause: unknown): Failure {
@@ -143,13 +160,14 @@ function readReceived(line: string): ReceivedEvent {
   return { trace_id, date_created: time }
 }
 
-function readPage({ changes, erasures = [], next, complete, stored }: WirePage): ChangePage {
+function readPage({ changes, erasures = [], next, complete, stored, logs = '' }: WirePage): ChangePage {
   return {
     changes: changes.map(readChange),
     erasures: erasures.map(readErasure),
     next: readCursors(next),
     complete,
-    stored: readCursors(stored),
+    // A Storage of the version before does not tell.
+    stored: withLogs(readCursors(stored), logs),
   }
 }
 

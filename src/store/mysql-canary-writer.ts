@@ -7,8 +7,8 @@ import type { MysqlSession } from './mysql-session.ts'
 
 /** The work of one transaction. A record that was appended twice has the place of its first. */
 export async function writeCanaries(session: MysqlSession, batch: CanaryBatch): Promise<Ending<void>> {
-  const { partition, from, next, canaries } = batch
-  const at = await lockCursor(session, { topic: CANARY.topic, partition, from })
+  const { partition, from, next, canaries, mark } = batch
+  const at = await lockCursor(session, { topic: CANARY.topic, partition, from, mark })
   if (at >= next) return { keep: false, result: undefined }
   const fresh = canaries.filter(({ offset }) => offset >= Math.max(at, next - CANARIES_KEPT))
   if (fresh.length > 0) {
@@ -23,6 +23,6 @@ export async function writeCanaries(session: MysqlSession, batch: CanaryBatch): 
   await session.query(
     `DELETE FROM canaries WHERE log_partition = ${partition} AND log_offset < ${next - CANARIES_KEPT}`,
   )
-  await moveCursor(session, { topic: CANARY.topic, partition, next, stored: 0 })
+  await moveCursor(session, { topic: CANARY.topic, partition, next, stored: 0, mark })
   return { keep: true, result: undefined }
 }

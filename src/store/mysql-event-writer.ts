@@ -1,12 +1,14 @@
 import { Failure } from '../errors.ts'
 import { sameContent } from '../events/codec.ts'
+import { refuseOtherLog } from '../log/place-in-log.ts'
+import type { LogMark, PartitionCursor } from '../log/position.ts'
 import { type ColumnValue, columnsOf, fromRow } from './columns.ts'
 import { CONFLICT, storedOutcome, topicOf } from './event-queries.ts'
 import type { RefusedEvent, StoreBatch, WriteOutcome } from './event-store.ts'
 import type { Ending } from './mysql-database.ts'
 import { mysqlErrorKind } from './mysql-error.ts'
 import { withoutForgotten } from './mysql-forgetting.ts'
-import { eventLiteral, literal, nameList, uuidLiteral } from './mysql-literal.ts'
+import { eventLiteral, literal, markAssignments, nameList, uuidLiteral } from './mysql-literal.ts'
 import type { MysqlSession } from './mysql-session.ts'
 
 /**
@@ -19,26 +21,27 @@ type Placed = StoreBatch['events'][number]
 
 /** The work of one transaction. The partition's cursor is locked before all that is written, so that one writer of a partition waits for another. */
 export async function writeBatch(session: MysqlSession, batch: StoreBatch): Promise<Ending<WriteOutcome>> {
-  const { type, partition, from, next, events } = batch
+  const { type, partition, from, next, events, mark } = batch
   const topic = topicOf(type)
   const kept = await withoutForgotten(session, batch)
-  const at = await lockCursor(session, { topic, partition, from })
+  const at = await lockCursor(session, { topic, partition, from, mark })
   if (at >= next) return { keep: false, result: { kind: 'stored', stored: 0, repeated: events.length } }
   const writer = new EventWriter(session, batch)
   const stored = await writer.write(kept.filter(({ offset }) => offset >= at))
   if (writer.refused.length > 0) {
     return { keep: false, result: { kind: 'refused', events: writer.refused.toSorted((a, b) => a.offset - b.offset) } }
   }
-  await moveCursor(session, { topic, partition, next, stored })
+  await moveCursor(session, { topic, partition, next, stored, mark })
   return { keep: true, result: storedOutcome({ stored, events: events.length, kept: kept.length }) }
 }
 
-/** Throws where a batch from `from` on would leave records out. */
+/** Throws where a batch from `from` on would leave records out, or is of another log. */
 export async function lockCursor(
   session: MysqlSession,
-  { topic, partition, from }: { topic: string; partition: number; from: number },
+  { topic, partition, from, mark }: { topic: string; partition: number; from: number; mark: LogMark | undefined },
 ): Promise<number> {
-  const at = await lockedCursor(session, { topic, partition })
+  const { next: at, log_id: kept } = await lockedCursor(session, { topic, partition })
+  refuseOtherLog({ topic, partition, next: at }, { kept, mark })
   if (at >= from) return at
   const detail = `${topic}:${partition} is stored up to ${at}, the batch begins at ${from}`
   throw new Failure('position_conflict', detail, { retryable: true })
@@ -47,27 +50,31 @@ export async function lockCursor(
 /** The row is there, and locked. */
 export async function moveCursor(
   session: MysqlSession,
-  { topic, partition, next, stored }: { topic: string; partition: number; next: number; stored: number },
+  { topic, partition, next, stored, mark }: PartitionCursor & { stored: number; mark: LogMark | undefined },
 ): Promise<void> {
   const row = `topic = ${literal(topic)} AND partition_id = ${partition}`
-  await session.query(`UPDATE stored_cursors SET next = ${next}, \`stored\` = \`stored\` + ${stored} WHERE ${row}`)
+  await session.query(
+    `UPDATE stored_cursors SET next = ${next}, \`stored\` = \`stored\` + ${stored}, ${markAssignments(mark)} WHERE ${row}`,
+  )
 }
 
-async function lockedCursor(session: MysqlSession, at: { topic: string; partition: number }): Promise<number> {
+type CursorRow = { next: number; log_id: string | null }
+
+async function lockedCursor(session: MysqlSession, at: { topic: string; partition: number }): Promise<CursorRow> {
   const [topic, partition] = [literal(at.topic), at.partition]
   const read = () =>
-    session.query<{ next: number }[]>(
-      `SELECT next FROM stored_cursors WHERE topic = ${topic} AND partition_id = ${partition} FOR UPDATE`,
+    session.query<CursorRow[]>(
+      `SELECT next, log_id FROM stored_cursors WHERE topic = ${topic} AND partition_id = ${partition} FOR UPDATE`,
     )
   const [row] = await read()
-  if (row !== undefined) return row.next
+  if (row !== undefined) return row
   // A row that is not there cannot be locked. Of two that make it at once, the second waits here for the first.
   await session.query(
     `INSERT INTO stored_cursors (topic, partition_id, next, \`stored\`) VALUES (${topic}, ${partition}, 0, 0) ` +
       'ON DUPLICATE KEY UPDATE next = next',
   )
   const [made] = await read()
-  return made?.next ?? 0
+  return made ?? { next: 0, log_id: null }
 }
 
 /**

@@ -1,4 +1,5 @@
 import { Failure } from '../errors.ts'
+import { refuseOtherLog } from '../log/place-in-log.ts'
 import { FORGOTTEN_TOPIC, ForgottenUsers, type Tombstone } from '../log/tombstone.ts'
 import { uuidFromBytes } from './columns.ts'
 import {
@@ -11,7 +12,7 @@ import {
 } from './event-queries.ts'
 import type { ForgetBatch, StoreBatch } from './event-store.ts'
 import type { Ending, MysqlDatabase } from './mysql-database.ts'
-import { literal, rowLiteral, uuidLiteral } from './mysql-literal.ts'
+import { literal, markAssignments, rowLiteral, uuidLiteral } from './mysql-literal.ts'
 import type { MysqlSession } from './mysql-session.ts'
 
 /** What is erased in one transaction: well below the time that a writer waits for a lock. */
@@ -23,7 +24,7 @@ const CHUNK_ROWS = 1000
  * all events are erased. Killed in between, it begins again and finds less to do.
  */
 export async function forgetUser<DB>(database: MysqlDatabase<DB>, batch: ForgetBatch): Promise<void> {
-  const { partition, next, tombstone } = batch
+  const { partition, next, tombstone, mark } = batch
   if (!(await database.transact((session) => begin(session, batch)))) return
   if (tombstone !== undefined) {
     for (const type of ERASED_TYPES) {
@@ -32,7 +33,9 @@ export async function forgetUser<DB>(database: MysqlDatabase<DB>, batch: ForgetB
     }
   }
   await database.transact(async (session) => {
-    await session.query(`UPDATE stored_cursors SET next = GREATEST(next, ${next}) WHERE ${cursorAt(partition)}`)
+    await session.query(
+      `UPDATE stored_cursors SET next = ${next}, ${markAssignments(mark)} WHERE ${cursorAt(partition)} AND next < ${next}`,
+    )
     return { keep: true, result: undefined }
   })
 }
@@ -73,14 +76,15 @@ export async function withoutForgotten(
 /** False where that was done before. */
 async function begin(
   session: MysqlSession,
-  { partition, from, next, tombstone }: ForgetBatch,
+  { partition, from, next, tombstone, mark }: ForgetBatch,
 ): Promise<Ending<boolean>> {
   // Waits for the writers that are under way; those that come after see the tombstone.
   await session.query('UPDATE forgetting_gate SET tombstones = tombstones + 1 WHERE id = 1')
-  const rows = await session.query<{ next: number }[]>(
-    `SELECT next FROM stored_cursors WHERE ${cursorAt(partition)} FOR UPDATE`,
+  const rows = await session.query<{ next: number; log_id: string | null }[]>(
+    `SELECT next, log_id FROM stored_cursors WHERE ${cursorAt(partition)} FOR UPDATE`,
   )
   const at = rows[0]?.next ?? 0
+  refuseOtherLog({ topic: FORGOTTEN_TOPIC, partition, next: at }, { kept: rows[0]?.log_id, mark })
   if (at < from) {
     const detail = `${FORGOTTEN_TOPIC}:${partition} is stored up to ${at}, the batch begins at ${from}`
     throw new Failure('position_conflict', detail, { retryable: true })

@@ -1,4 +1,5 @@
 import { fieldsOf, type RunifyEvent } from '../events/catalogue.ts'
+import { type LogMark, markColumns } from '../log/position.ts'
 import type { ColumnValue } from './columns.ts'
 
 /** Values as MySQL literals. All that is not a number goes as hex digits, or is plain beyond doubt: nothing escapes. */
@@ -33,6 +34,12 @@ export function literal(value: ColumnValue): string {
   if (typeof value === 'string') return textLiteral(value)
   if (typeof value === 'number') return numberLiteral(value)
   return `X'${Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('hex')}'`
+}
+
+/** What an UPDATE sets of the mark beside a cursor that moves. */
+export function markAssignments(mark: LogMark | undefined): string {
+  const { log_id, append_time } = markColumns(mark)
+  return `log_id = coalesce(${literal(log_id)}, log_id), append_time = ${literal(append_time)}`
 }
 
 /** `uuid` in its text form, as the catalogue's check lets it pass. */

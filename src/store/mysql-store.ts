@@ -1,8 +1,9 @@
 import type { EventType, RunifyEvent } from '../events/catalogue.ts'
-import type { Cursors, PartitionCursor } from '../log/position.ts'
+import type { Cursors, KeptCursor } from '../log/position.ts'
 import { type CanaryBatch, readCanary, type StoredCanary } from './canaries.ts'
 import type { StoredEvent } from './columns.ts'
 import {
+  adoptCursor,
   EVENT_TABLES,
   type EventDatabase,
   readChanges,
@@ -52,8 +53,12 @@ class MysqlStore implements EventStore {
     this.#database = database
   }
 
-  cursors(): Promise<PartitionCursor[]> {
+  cursors(): Promise<KeptCursor[]> {
     return this.#database.read(readCursors)
+  }
+
+  adopt(cursor: KeptCursor): Promise<void> {
+    return this.#database.read((db) => adoptCursor(db, cursor))
   }
 
   write(batch: StoreBatch): Promise<WriteOutcome> {

@@ -1,5 +1,7 @@
 import { setImmediate as others } from 'node:timers/promises'
 import { Failure } from '../errors.ts'
+import { refuseOtherLog } from '../log/place-in-log.ts'
+import { markColumns } from '../log/position.ts'
 import { FORGOTTEN_TOPIC, ForgottenUsers } from '../log/tombstone.ts'
 import { uuidToBytes } from './columns.ts'
 import {
@@ -23,17 +25,23 @@ const CHUNK_ROWS = 1000
 export function prepareForgetting(database: SqliteConnection) {
   const statements = prepareStatements(database)
   const cursorOf = (partition: number) =>
-    (statements.cursor.get(FORGOTTEN_TOPIC, partition) as { next: number } | undefined)?.next ?? 0
+    statements.cursor.get(FORGOTTEN_TOPIC, partition) as { next: number; log_id: string | null } | undefined
+  const moveCursor = (partition: number, next: number, mark: ForgetBatch['mark']) => {
+    const { log_id, append_time } = markColumns(mark)
+    statements.moveCursor.run(FORGOTTEN_TOPIC, partition, next, log_id, append_time)
+  }
 
   /** False where that was done before. */
-  function begin({ partition, from, next, tombstone }: ForgetBatch): boolean {
-    const at = cursorOf(partition)
+  function begin({ partition, from, next, tombstone, mark }: ForgetBatch): boolean {
+    const row = cursorOf(partition)
+    const at = row?.next ?? 0
+    refuseOtherLog({ topic: FORGOTTEN_TOPIC, partition, next: at }, { kept: row?.log_id, mark })
     if (at < from) {
       const detail = `${FORGOTTEN_TOPIC}:${partition} is stored up to ${at}, the batch begins at ${from}`
       throw new Failure('position_conflict', detail, { retryable: true })
     }
     if (at >= next) return false
-    statements.moveCursor.run(FORGOTTEN_TOPIC, partition, at)
+    statements.makeCursor.run(FORGOTTEN_TOPIC, partition, at)
     if (tombstone !== undefined) {
       const { offset, request_id, user_id, forgotten_at, positions } = tombstone
       const [request, user] = [uuidToBytes(request_id), uuidToBytes(user_id)]
@@ -64,14 +72,14 @@ export function prepareForgetting(database: SqliteConnection) {
 
   return {
     async forget(batch: ForgetBatch): Promise<void> {
-      const { partition, next, tombstone } = batch
+      const { partition, next, tombstone, mark } = batch
       if (!transact(database, () => begin(batch))) return
       if (tombstone !== undefined) {
         for (const type of ERASED_TYPES) {
           while (transact(database, () => eraseSome(type, partition, tombstone)) === CHUNK_ROWS) await others()
         }
       }
-      transact(database, () => statements.moveCursor.run(FORGOTTEN_TOPIC, partition, next))
+      transact(database, () => moveCursor(partition, next, mark))
     },
 
     /** Those events whose user was not forgotten later. */
@@ -112,10 +120,15 @@ function prepareStatements(database: SqliteConnection) {
   ) as Record<ErasedType, Record<'keep' | 'remove' | 'uncount' | 'tell', ReturnType<typeof database.prepare>>>
   return {
     types,
-    cursor: database.prepare('SELECT next FROM stored_cursors WHERE topic = ? AND partition_id = ?'),
+    cursor: database.prepare('SELECT next, log_id FROM stored_cursors WHERE topic = ? AND partition_id = ?'),
+    makeCursor: database.prepare(
+      'INSERT INTO stored_cursors (topic, partition_id, next, stored) VALUES (?, ?, ?, 0) ON CONFLICT DO NOTHING',
+    ),
+    // Not back: another may have carried out more by now.
     moveCursor: database.prepare(
-      'INSERT INTO stored_cursors (topic, partition_id, next, stored) VALUES (?, ?, ?, 0) ' +
-        'ON CONFLICT (topic, partition_id) DO UPDATE SET next = max(next, excluded.next)',
+      'INSERT INTO stored_cursors (topic, partition_id, next, stored, log_id, append_time) VALUES (?, ?, ?, 0, ?, ?) ' +
+        'ON CONFLICT (topic, partition_id) DO UPDATE SET next = excluded.next, ' +
+        'log_id = coalesce(excluded.log_id, log_id), append_time = excluded.append_time WHERE next < excluded.next',
     ),
     add: database.prepare(
       'INSERT OR IGNORE INTO forgotten_users (log_partition, log_offset, request_id, user_id, forgotten_at, by_time, ' +

@@ -5,10 +5,12 @@ import { DataFile } from '../disk/data-file.ts'
 import { Failure } from '../errors.ts'
 import { CANARY, EVENT_TYPES, type EventType, type RunifyEvent } from '../events/catalogue.ts'
 import { sameContent } from '../events/codec.ts'
-import type { Cursors, PartitionCursor } from '../log/position.ts'
+import { refuseOtherLog } from '../log/place-in-log.ts'
+import { type Cursors, type KeptCursor, type LogMark, markColumns } from '../log/position.ts'
 import { CANARIES_KEPT, type CanaryBatch, readCanary, type StoredCanary } from './canaries.ts'
 import { type ColumnValue, columnsOf, fromRow, type StoredEvent, toRow, uuidToBytes } from './columns.ts'
 import {
+  adoptCursor,
   CONFLICT,
   EVENT_TABLES,
   type EventDatabase,
@@ -86,8 +88,12 @@ class SqliteStore implements EventStore {
     this.#forgetting = prepareForgetting(writer)
   }
 
-  cursors(): Promise<PartitionCursor[]> {
+  cursors(): Promise<KeptCursor[]> {
     return this.#file.guard(() => readCursors(this.#reader))
+  }
+
+  adopt(cursor: KeptCursor): Promise<void> {
+    return this.#file.guard(() => adoptCursor(this.#reader, cursor))
   }
 
   write(batch: StoreBatch): Promise<WriteOutcome> {
@@ -172,9 +178,9 @@ class SqliteStore implements EventStore {
   }
 
   #writeBatch(batch: StoreBatch): WriteOutcome {
-    const { type, partition, from, next, events } = batch
+    const { type, partition, from, next, events, mark } = batch
     const topic = topicOf(type)
-    const at = this.#cursorOf({ topic, partition, from })
+    const at = this.#cursorOf({ topic, partition, from, mark })
     if (at >= next) return { kind: 'stored', stored: 0, repeated: events.length }
     const { insert } = this.#statements.tables[type]
     const refused: RefusedEvent[] = []
@@ -191,28 +197,41 @@ class SqliteStore implements EventStore {
       }
     }
     if (refused.length > 0) throw new Refused(refused)
-    this.#statements.moveCursor.run(topic, partition, next, stored)
+    this.#moveCursor({ topic, partition, next, stored, mark })
     return storedOutcome({ stored, events: events.length, kept: kept.length })
   }
 
-  #writeCanaries({ partition, from, next, canaries }: CanaryBatch): void {
+  #writeCanaries({ partition, from, next, canaries, mark }: CanaryBatch): void {
     const { topic } = CANARY
-    const at = this.#cursorOf({ topic, partition, from })
+    const at = this.#cursorOf({ topic, partition, from, mark })
     if (at >= next) return
     for (const { offset, trace_id, date_created } of canaries) {
       // A record that was appended twice has the place of its first.
       if (offset >= at) this.#statements.insertCanary.run(partition, offset, uuidToBytes(trace_id), date_created)
     }
     this.#statements.removeCanaries.run(partition, next - CANARIES_KEPT)
-    this.#statements.moveCursor.run(topic, partition, next, 0)
+    this.#moveCursor({ topic, partition, next, stored: 0, mark })
   }
 
-  /** Throws where a batch from `from` on would leave records out. */
-  #cursorOf({ topic, partition, from }: { topic: string; partition: number; from: number }): number {
-    const at = (this.#statements.cursor.get(topic, partition) as { next: number } | undefined)?.next ?? 0
+  /** Throws where a batch from `from` on would leave records out, or is of another log. */
+  #cursorOf({ topic, partition, from, mark }: BatchPlace): number {
+    const row = this.#statements.cursor.get(topic, partition) as { next: number; log_id: string | null } | undefined
+    const at = row?.next ?? 0
+    refuseOtherLog({ topic, partition, next: at }, { kept: row?.log_id, mark })
     if (at >= from) return at
     const detail = `${topic}:${partition} is stored up to ${at}, the batch begins at ${from}`
     throw new Failure('position_conflict', detail, { retryable: true })
+  }
+
+  #moveCursor({
+    topic,
+    partition,
+    next,
+    stored,
+    mark,
+  }: Omit<BatchPlace, 'from'> & { next: number; stored: number }): void {
+    const { log_id, append_time } = markColumns(mark)
+    this.#statements.moveCursor.run(topic, partition, next, stored, log_id, append_time)
   }
 
   #isRepeat(event: RunifyEvent): boolean {
@@ -220,6 +239,8 @@ class SqliteStore implements EventStore {
     return row !== undefined && sameContent(event, fromRow(event.type, row as Record<string, ColumnValue>).event)
   }
 }
+
+type BatchPlace = { topic: string; partition: number; from: number; mark: LogMark | undefined }
 
 /** A connection whose rows come as arrays, which costs less than objects do. */
 class ArrayReader {
@@ -278,10 +299,11 @@ function prepareStatements(database: DatabaseSync) {
       'INSERT INTO canaries (log_partition, log_offset, trace_id, date_created) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING',
     ),
     removeCanaries: database.prepare('DELETE FROM canaries WHERE log_partition = ? AND log_offset < ?'),
-    cursor: database.prepare('SELECT next FROM stored_cursors WHERE topic = ? AND partition_id = ?'),
+    cursor: database.prepare('SELECT next, log_id FROM stored_cursors WHERE topic = ? AND partition_id = ?'),
     moveCursor: database.prepare(
-      'INSERT INTO stored_cursors (topic, partition_id, next, stored) VALUES (?, ?, ?, ?) ' +
-        'ON CONFLICT (topic, partition_id) DO UPDATE SET next = excluded.next, stored = stored + excluded.stored',
+      'INSERT INTO stored_cursors (topic, partition_id, next, stored, log_id, append_time) VALUES (?, ?, ?, ?, ?, ?) ' +
+        'ON CONFLICT (topic, partition_id) DO UPDATE SET next = excluded.next, stored = stored + excluded.stored, ' +
+        'log_id = coalesce(excluded.log_id, log_id), append_time = excluded.append_time',
     ),
   }
 }

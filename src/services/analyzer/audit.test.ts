@@ -31,6 +31,7 @@ function compacted(log: EventLog, isKept: (record: LogRecord) => boolean): Event
   return Object.assign(Object.create(null), {
     append: log.append.bind(log),
     partitions: log.partitions.bind(log),
+    logId: log.logId.bind(log),
     offsetsAt: log.offsetsAt.bind(log),
     commit: log.commit.bind(log),
     groups: log.groups.bind(log),

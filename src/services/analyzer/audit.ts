@@ -8,7 +8,7 @@ import type { Parameters } from '../../http/parameter.ts'
 import { HttpProblem } from '../../http/problem.ts'
 import type { HttpServer } from '../../http/server.ts'
 import type { EventLog } from '../../log/event-log.ts'
-import { nextOf } from '../../log/position.ts'
+import { nextOf, withoutMarks } from '../../log/position.ts'
 import { FORGOTTEN_TOPIC } from '../../log/tombstone.ts'
 import { Audit, type AuditResult } from './audit-run.ts'
 import {
@@ -119,7 +119,7 @@ export function auditAnswer({ from, to }: AuditRange, { tally, complete, stored,
     to: formatInstant(to),
     equal: complete && hours.every(({ equal }) => equal === true),
     complete,
-    stored_up_to: stored,
+    stored_up_to: withoutMarks(stored),
     counted_up_to: counted.cursors,
     hours,
     differences: Object.fromEntries(DIFFERENCE_KINDS.map((kind) => [kind, tally.named[kind].map(differenceToWire)])),

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { typeOfTopic } from '../../events/catalogue.ts'
 import type { PartitionCursor } from '../../log/position.ts'
 import type { StoredEvent } from '../../store/event-store.ts'
@@ -5,14 +6,14 @@ import type { AuditedStore } from './audit-sources.ts'
 import type { TopicStretch } from './topic-follower.ts'
 
 const PAGE_ROWS = 1000
-/** Beyond every offset that there is, and the longest that a position may have. */
-const BEHIND_ALL = 999_999_999_999_999
+/** Before it asks again for what a feed that stands still has not given. */
+const PAUSE_MS = 20
 
 /** The rows of one partition in the order of their offsets, from the feed of changes, some pages at a time. */
 export class StoredRows {
   readonly #store: AuditedStore
   readonly #stretch: TopicStretch
-  readonly #others: PartitionCursor[]
+  #others: PartitionCursor[]
   #rows: StoredEvent[] = []
   #at = 0
   #next: number
@@ -22,11 +23,8 @@ export class StoredRows {
   constructor(store: AuditedStore, stretch: TopicStretch, stored: readonly PartitionCursor[]) {
     this.#store = store
     this.#stretch = stretch
-    const { topic, partition, from, to } = stretch
-    // The feed is of all partitions: of the others nothing is asked for.
-    this.#others = stored
-      .filter((cursor) => cursor.topic !== topic || cursor.partition !== partition)
-      .map((cursor) => ({ ...cursor, next: BEHIND_ALL }))
+    const { from, to } = stretch
+    this.#others = this.#withoutOurs(stored)
     this.#next = from
     this.#complete = from >= to
   }
@@ -47,13 +45,22 @@ export class StoredRows {
     this.#at = 0
     while (this.#rows.length === 0 && !this.#complete) {
       const after = [...this.#others, { topic, partition, next: this.#next }]
-      const { changes, next } = await this.#store.changes({ after, limit: PAGE_ROWS })
+      const { changes, next, stored, complete } = await this.#store.changes({ after, limit: PAGE_ROWS })
+      this.#others = this.#withoutOurs(stored)
       const ours = changes.filter((row) => row.event.type === type && row.partition === partition)
       this.#rows = ours.filter(({ offset }) => offset < to)
       const reached = next.find((cursor) => cursor.topic === topic && cursor.partition === partition)?.next ?? to
-      // A feed that does not move has nothing more, as that of a partition that the store does not know.
-      this.#complete = reached >= to || reached <= this.#next
+      // A feed that has nothing more may not have come so far, as that of a partition that the store does not know.
+      this.#complete = reached >= to || (reached <= this.#next && complete)
       this.#next = reached
+      // It stands still while a user is being erased.
+      if (changes.length === 0 && !this.#complete) await sleep(PAUSE_MS)
     }
+  }
+
+  /** The feed is of all partitions: of the others only what has come since is in the way. */
+  #withoutOurs(stored: readonly PartitionCursor[]): PartitionCursor[] {
+    const { topic, partition } = this.#stretch
+    return stored.filter((cursor) => cursor.topic !== topic || cursor.partition !== partition)
   }
 }

@@ -8,6 +8,7 @@ import { HttpProblem } from '../../http/problem.ts'
 import { HttpServer } from '../../http/server.ts'
 import type { EventLog } from '../../log/event-log.ts'
 import { countBehind, LogEnds } from '../../log/log-ends.ts'
+import { withoutMarks } from '../../log/position.ts'
 import type { Telemetry } from '../../telemetry.ts'
 import { ANOMALIES, ANOMALY_SCHEMA, ANOMALY_TYPES, toWire } from './anomaly.ts'
 import { decodeAnomalyCursor, encodeAnomalyCursor } from './anomaly-cursor.ts'
@@ -93,7 +94,7 @@ function addRoutes(server: HttpServer, { log, anomalies, config }: AnomalyDetect
         return { webhook: name, parked_since: since === undefined ? null : formatInstant(since) }
       })
       const behind = countBehind(cursors, await logEnds.ask())
-      return { num_anomalies: total, by_type: counts, as_of: cursors, behind, webhooks }
+      return { num_anomalies: total, by_type: counts, as_of: withoutMarks(cursors), behind, webhooks }
     },
   })
 }

@@ -1,6 +1,6 @@
 import { Failure } from '../../errors.ts'
 import type { EpochMs } from '../../events/instant.ts'
-import type { PartitionCursor } from '../../log/position.ts'
+import type { KeptCursor, LogMark } from '../../log/position.ts'
 import type { ForgottenUsers, Tombstone } from '../../log/tombstone.ts'
 import type { Anomaly, AnomalyType } from './anomaly.ts'
 import type { EncodedStates, FoundAnomaly, Judgement, RefusedRecord } from './detector.ts'
@@ -14,6 +14,8 @@ export type JudgedBatch = {
   next: number
   /** The users of whom there are events in it, each once. */
   users: readonly string[]
+  /** Kept beside the cursor; without one, what is kept stays. */
+  mark?: LogMark | undefined
   /**
    * Judges the events from offset `begin` on, by the states that the users have. Called within the transaction, and
    * called again when that is run again; must do nothing else.
@@ -28,7 +30,7 @@ export type JudgedBatch = {
 export type JudgeOutcome = { kind: 'judged'; anomalies: Anomaly[] } | { kind: 'refused'; records: RefusedRecord[] }
 
 /** Consecutive records of one partition that say who is to be forgotten. */
-export type ForgettingBatch = Pick<JudgedBatch, 'topic' | 'partition' | 'from' | 'next'> & {
+export type ForgettingBatch = Pick<JudgedBatch, 'topic' | 'partition' | 'from' | 'next' | 'mark'> & {
   tombstones: readonly Omit<Tombstone, 'request_id'>[]
 }
 
@@ -61,12 +63,15 @@ export interface AnomalyStore extends AsyncDisposable {
   readonly webhooks: WebhookStore
 
   /** Up to where each partition is judged: the place to read on from. */
-  cursors(): Promise<PartitionCursor[]>
+  cursors(): Promise<KeptCursor[]>
+
+  /** As `EventStore.adopt`. */
+  adopt(cursor: KeptCursor): Promise<void>
 
   /**
    * Judges a batch, keeps what was found and the users' states, and moves the cursor, all in one transaction. What lies
    * before the cursor is skipped, so a batch may be judged again. An anomaly that is there stays as it is. Throws
-   * `position_conflict` when the batch begins behind the cursor.
+   * `position_conflict` when the batch begins behind the cursor, or is of another log.
    */
   judge(batch: JudgedBatch): Promise<JudgeOutcome>
 
@@ -80,6 +85,9 @@ export interface AnomalyStore extends AsyncDisposable {
   page(query: AnomalyQuery): Promise<Anomaly[]>
 
   anomaly(anomalyId: string): Promise<Anomaly | undefined>
+
+  /** Forgets everything, whole or not at all, also while others judge: they begin anew at the beginning of the log. */
+  clear(): Promise<void>
 
   /** How many there are of each type. Does not scan. */
   counts(): Promise<Record<AnomalyType, number>>

@@ -1,8 +1,9 @@
 import { type Kysely, sql } from 'kysely'
 import type { Migration } from 'kysely/migration'
-import type { PartitionCursor } from '../../log/position.ts'
+import { type KeptCursor, type MarkColumns, markColumns, readMark } from '../../log/position.ts'
 import type { Tombstone } from '../../log/tombstone.ts'
 import { type ColumnValue, columnType, type Dialect, uuidFromBytes, uuidToBytes } from '../../store/columns.ts'
+import { addMarks } from '../../store/mark-columns.ts'
 import { ANOMALY_TYPES, type Anomaly, type AnomalyType } from './anomaly.ts'
 import type { AnomalyQuery } from './anomaly-store.ts'
 import type { FoundAnomaly } from './detector.ts'
@@ -28,7 +29,7 @@ export type AnomalyRow = {
 export type AnomalyDatabase = {
   anomalies: AnomalyRow
   /** `last_found`: the offset of the last record that showed something; -1 where none has. */
-  anomaly_cursors: { topic: string; partition_id: number; next: number; last_found: number }
+  anomaly_cursors: { topic: string; partition_id: number; next: number; last_found: number } & MarkColumns
   anomaly_counts: { topic: string; partition_id: number; anomaly_type: string; found: number }
   anomaly_users: { topic: string; user_id: Uint8Array; state: Uint8Array }
   anomaly_forgotten: { user_id: Uint8Array; forgotten_at: number }
@@ -110,10 +111,41 @@ export function countTypes(anomalies: readonly Anomaly[]): Map<AnomalyType, numb
   return counts
 }
 
-export async function readCursors(db: Kysely<AnomalyDatabase>): Promise<PartitionCursor[]> {
-  const rows = await db.selectFrom('anomaly_cursors').select(['topic', 'partition_id', 'next']).execute()
-  return rows.map(({ topic, partition_id, next }) => ({ topic, partition: partition_id, next: Number(next) }))
+export async function readCursors(db: Kysely<AnomalyDatabase>): Promise<KeptCursor[]> {
+  const columns = ['topic', 'partition_id', 'next', 'log_id', 'append_time'] as const
+  const rows = await db.selectFrom('anomaly_cursors').select(columns).execute()
+  return rows.map((row) => ({
+    topic: row.topic,
+    partition: row.partition_id,
+    next: Number(row.next),
+    ...readMark(row),
+  }))
 }
+
+export async function adoptCursor(
+  db: Kysely<AnomalyDatabase>,
+  { topic, partition, next, mark }: KeptCursor,
+): Promise<void> {
+  await db
+    .updateTable('anomaly_cursors')
+    .set(markColumns(mark))
+    .where('topic', '=', topic)
+    .where('partition_id', '=', partition)
+    .where('next', '=', next)
+    .where('log_id', 'is', null)
+    .execute()
+}
+
+/** What `clear` empties: all but the webhooks themselves. */
+export const ANOMALY_TABLES = [
+  'anomalies',
+  'anomaly_cursors',
+  'anomaly_counts',
+  'anomaly_users',
+  'anomaly_forgotten',
+  'anomaly_forgotten_positions',
+  'webhook_cursors',
+] as const
 
 export async function readCounts(db: Kysely<AnomalyDatabase>): Promise<Record<AnomalyType, number>> {
   const rows = await db
@@ -158,6 +190,7 @@ export function anomalyMigrations(dialect: Dialect): Record<string, Migration> {
     '001_anomalies': { up: (db) => createAnomalies(db, dialect) },
     '002_webhooks': { up: (db) => createWebhooks(db, dialect) },
     '003_forgotten': { up: (db) => createForgotten(db, dialect) },
+    '004_log_marks': { up: (db) => addMarks(db, 'anomaly_cursors', dialect) },
     '005_forgotten_positions': { up: (db) => createForgottenPositions(db, dialect) },
   }
 }

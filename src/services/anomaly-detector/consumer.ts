@@ -4,6 +4,7 @@ import { decodeEvent } from '../../events/codec.ts'
 import { buryLetters, letterFor } from '../../log/dead-letter.ts'
 import type { EventLog, RecordBatch } from '../../log/event-log.ts'
 import { GroupConsumer } from '../../log/group-consumer.ts'
+import { type Keeper, markOf } from '../../log/place-in-log.ts'
 import { decodeTombstone, FORGOTTEN_TOPIC } from '../../log/tombstone.ts'
 import type { Telemetry } from '../../telemetry.ts'
 import type { AnomalyStore, JudgedBatch } from './anomaly-store.ts'
@@ -26,6 +27,14 @@ const TYPES: readonly JudgedType[] = ['running_stats', 'music_info']
 /** The topics whose events are judged; that of the users to be forgotten is read too. */
 export const JUDGED_TOPICS: readonly string[] = TYPES.map((type) => CATALOGUE[type].topic)
 
+/** What brings the anomalies and a log together that do not belong to each other. */
+const DETECTOR: Keeper = {
+  name: 'the anomaly detector',
+  remedy:
+    'put back the log that belongs to it, or run `npx runify rebuild anomalies`, which forgets what was found and has this ' +
+    'log judged from its beginning',
+}
+
 /** The log → the anomalies, each record judged once, as `GroupConsumer` does it. */
 export function createConsumer(deps: ConsumerDeps): GroupConsumer {
   const { log, anomalies, telemetry, batchRecordsMax, group = 'runify-anomalies' } = deps
@@ -36,7 +45,8 @@ export function createConsumer(deps: ConsumerDeps): GroupConsumer {
     batchRecordsMax,
     handledAtOnce: anomalies.writesAtOnce,
     cursors: () => anomalies.cursors(),
-    keeper: 'the anomaly detector',
+    keeper: DETECTOR,
+    adopt: (cursor) => anomalies.adopt(cursor),
     handle: (batch) => (batch.topic === FORGOTTEN_TOPIC ? forgetUsers(deps, batch) : judgeBatch(deps, batch)),
     failed: (work, error) => telemetry.workFailed(work === 'consume' ? 'anomalies' : work, error),
     removedUnread: telemetry.recordsRemovedUnread,
@@ -55,6 +65,7 @@ async function judgeBatch(deps: ConsumerDeps, batch: RecordBatch): Promise<void>
     partition,
     from,
     next,
+    mark: markOf(batch),
     users,
     judge: (begin, before, forgotten) => {
       // Of a user who is forgotten, what lay in the log before that: it holds it still.
@@ -91,7 +102,7 @@ function refusedLetters(batch: RecordBatch, refused: readonly RefusedRecord[]) {
 async function forgetUsers({ anomalies, telemetry }: ConsumerDeps, batch: RecordBatch): Promise<void> {
   const { topic, partition, from, next, records } = batch
   const tombstones = records.flatMap(({ value }) => decodeTombstone(value) ?? [])
-  await anomalies.forget({ topic, partition, from, next, tombstones })
+  await anomalies.forget({ topic, partition, from, next, mark: markOf(batch), tombstones })
   telemetry.anomaliesForgotten(new Set(tombstones.map(({ user_id }) => user_id)).size)
 }
 

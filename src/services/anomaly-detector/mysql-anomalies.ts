@@ -1,10 +1,11 @@
-import type { PartitionCursor } from '../../log/position.ts'
+import { refuseOtherLog } from '../../log/place-in-log.ts'
+import type { KeptCursor } from '../../log/position.ts'
 import { ForgottenUsers } from '../../log/tombstone.ts'
 import { uuidFromBytes, uuidToBytes } from '../../store/columns.ts'
 import type { Ending, MysqlDatabase, MysqlOptions } from '../../store/mysql-database.ts'
 import { mysqlErrorKind } from '../../store/mysql-error.ts'
-import { literal, nameList, rowLiteral, uuidLiteral } from '../../store/mysql-literal.ts'
-import { type Opening, openMysqlDatabase } from '../../store/mysql-migrations.ts'
+import { literal, markAssignments, nameList, rowLiteral, uuidLiteral } from '../../store/mysql-literal.ts'
+import { emptyTables, type Opening, openMysqlDatabase } from '../../store/mysql-migrations.ts'
 import type { MysqlSession } from '../../store/mysql-session.ts'
 import type { Anomaly, AnomalyType } from './anomaly.ts'
 import {
@@ -18,7 +19,9 @@ import {
 } from './anomaly-store.ts'
 import {
   ANOMALY_COLUMNS,
+  ANOMALY_TABLES,
   type AnomalyDatabase,
+  adoptCursor,
   anomalyMigrations,
   countTypes,
   isForgotten,
@@ -53,8 +56,16 @@ class MysqlAnomalies implements AnomalyStore {
     this.webhooks = new WebhookTables('mysql', (work) => database.read(work))
   }
 
-  cursors(): Promise<PartitionCursor[]> {
+  cursors(): Promise<KeptCursor[]> {
     return this.#database.read(readCursors)
+  }
+
+  adopt(cursor: KeptCursor): Promise<void> {
+    return this.#database.read((db) => adoptCursor(db, cursor))
+  }
+
+  clear(): Promise<void> {
+    return this.#database.transact((session) => emptyTables(session, ANOMALY_TABLES))
   }
 
   judge(batch: JudgedBatch): Promise<JudgeOutcome> {
@@ -88,9 +99,8 @@ class MysqlAnomalies implements AnomalyStore {
 
 /** The work of one transaction. The partition's cursor is locked first, so that one judge of a partition waits for another. */
 async function judgeBatch(session: MysqlSession, batch: JudgedBatch): Promise<Ending<JudgeOutcome>> {
-  const { topic, partition, from, next, users, judge } = batch
-  const at = await lockCursor(session, { topic, partition })
-  refuseGap({ topic, partition, from, at })
+  const { topic, partition, next, mark, users, judge } = batch
+  const at = await lockCursor(session, batch)
   if (at >= next) return { keep: false, result: { kind: 'judged', anomalies: [] } }
   const forgotten = await forgottenOf(session, { topic, partition }, users)
   const judgement = judge(at, await lockStates(session, topic, users), forgotten)
@@ -102,7 +112,7 @@ async function judgeBatch(session: MysqlSession, batch: JudgedBatch): Promise<En
   const anomalies = fresh.map(({ anomaly }) => anomaly)
   await addCounts(session, { topic, partition }, anomalies)
   await session.query(
-    `UPDATE anomaly_cursors SET next = ${next}, last_found = greatest(last_found, ${fresh.at(-1)?.offset ?? -1}) ` +
+    `UPDATE anomaly_cursors SET next = ${next}, last_found = greatest(last_found, ${fresh.at(-1)?.offset ?? -1}), ${markAssignments(mark)} ` +
       `WHERE topic = ${literal(topic)} AND partition_id = ${partition}`,
   )
   return { keep: true, result: { kind: 'judged', anomalies } }
@@ -110,9 +120,8 @@ async function judgeBatch(session: MysqlSession, batch: JudgedBatch): Promise<En
 
 /** The work of one transaction, likewise. */
 async function forgetUsers(session: MysqlSession, batch: ForgettingBatch): Promise<Ending<void>> {
-  const { topic, partition, from, next, tombstones } = batch
-  const at = await lockCursor(session, { topic, partition })
-  refuseGap({ topic, partition, from, at })
+  const { topic, partition, next, mark, tombstones } = batch
+  const at = await lockCursor(session, batch)
   if (at >= next) return { keep: false, result: undefined }
   const cursors = await session.query<{ topic: string }[]>('SELECT DISTINCT topic FROM anomaly_cursors')
   const topics = cursors.map((row) => literal(row.topic))
@@ -134,7 +143,7 @@ async function forgetUsers(session: MysqlSession, batch: ForgettingBatch): Promi
     await session.query(`DELETE FROM anomaly_users WHERE topic IN (${topics}) AND ${whose}`)
   }
   await session.query(
-    `UPDATE anomaly_cursors SET next = ${next} WHERE topic = ${literal(topic)} AND partition_id = ${partition}`,
+    `UPDATE anomaly_cursors SET next = ${next}, ${markAssignments(mark)} WHERE topic = ${literal(topic)} AND partition_id = ${partition}`,
   )
   return { keep: true, result: undefined }
 }
@@ -178,18 +187,31 @@ async function forgottenOf(session: MysqlSession, place: Place, users: readonly 
 
 type Place = { topic: string; partition: number }
 
-async function lockCursor(session: MysqlSession, { topic, partition }: Place): Promise<number> {
+type CursorRow = { next: number; log_id: string | null }
+
+/** Throws where the batch cannot follow on the cursor. */
+async function lockCursor(
+  session: MysqlSession,
+  { topic, partition, from, mark }: Pick<JudgedBatch, 'topic' | 'partition' | 'from' | 'mark'>,
+): Promise<number> {
+  const { next: at, log_id: kept } = await lockedCursor(session, { topic, partition })
+  refuseOtherLog({ topic, partition, next: at }, { kept, mark })
+  refuseGap({ topic, partition, from, at })
+  return at
+}
+
+async function lockedCursor(session: MysqlSession, { topic, partition }: Place): Promise<CursorRow> {
   const where = `WHERE topic = ${literal(topic)} AND partition_id = ${partition}`
-  const read = () => session.query<{ next: number }[]>(`SELECT next FROM anomaly_cursors ${where} FOR UPDATE`)
+  const read = () => session.query<CursorRow[]>(`SELECT next, log_id FROM anomaly_cursors ${where} FOR UPDATE`)
   const [row] = await read()
-  if (row !== undefined) return row.next
+  if (row !== undefined) return row
   // A row that is not there cannot be locked. Of two that make it at once, the second waits here for the first.
   await session.query(
     `INSERT INTO anomaly_cursors (topic, partition_id, next, last_found) VALUES (${literal(topic)}, ${partition}, 0, -1) ` +
       'ON DUPLICATE KEY UPDATE next = next',
   )
   const [made] = await read()
-  return made?.next ?? 0
+  return made ?? { next: 0, log_id: null }
 }
 
 /** Locked, for when partitions are added, a user's events come from two of them for a while. */

@@ -3,7 +3,8 @@ import type { DatabaseSync } from 'node:sqlite'
 import type { Kysely } from 'kysely'
 import { DataFile } from '../../disk/data-file.ts'
 import { openDerived, type SetAside } from '../../disk/set-aside.ts'
-import type { PartitionCursor } from '../../log/position.ts'
+import { refuseOtherLog } from '../../log/place-in-log.ts'
+import { type KeptCursor, markColumns } from '../../log/position.ts'
 import { ForgottenUsers } from '../../log/tombstone.ts'
 import { uuidToBytes } from '../../store/columns.ts'
 import { isRefusal, openReader, openSqlite, type SqliteConnection, transact } from '../../store/sqlite-database.ts'
@@ -12,7 +13,9 @@ import type { AnomalyQuery, AnomalyStore, ForgettingBatch, JudgedBatch, JudgeOut
 import { refusedRecord, refuseGap } from './anomaly-store.ts'
 import {
   ANOMALY_COLUMNS,
+  ANOMALY_TABLES,
   type AnomalyDatabase,
+  adoptCursor,
   anomalyMigrations,
   countTypes,
   isForgotten,
@@ -65,8 +68,20 @@ class SqliteAnomalies implements AnomalyStore {
     this.webhooks = new WebhookTables('sqlite', (work) => file.guard(() => work(reader)))
   }
 
-  cursors(): Promise<PartitionCursor[]> {
+  cursors(): Promise<KeptCursor[]> {
     return this.#file.guard(() => readCursors(this.#reader))
+  }
+
+  adopt(cursor: KeptCursor): Promise<void> {
+    return this.#file.guard(() => adoptCursor(this.#reader, cursor))
+  }
+
+  clear(): Promise<void> {
+    return this.#file.guard(() =>
+      transact(this.#writer, () => {
+        for (const table of ANOMALY_TABLES) this.#writer.exec(`DELETE FROM ${table}`)
+      }),
+    )
   }
 
   judge(batch: JudgedBatch): Promise<JudgeOutcome> {
@@ -107,10 +122,9 @@ class SqliteAnomalies implements AnomalyStore {
     if (this.#writer.isOpen) this.#writer.close()
   }
 
-  #judge({ topic, partition, from, next, users, judge }: JudgedBatch): Anomaly[] {
-    const { cursor, state, putState, count, moveCursor } = this.#statements
-    const at = (cursor.get(topic, partition) as { next: number } | undefined)?.next ?? 0
-    refuseGap({ topic, partition, from, at })
+  #judge({ topic, partition, from, next, mark, users, judge }: JudgedBatch): Anomaly[] {
+    const { state, putState, count, moveCursor } = this.#statements
+    const at = this.#cursorOf({ topic, partition, from, mark })
     if (at >= next) return []
     const before = new Map<string, Uint8Array>()
     const forgotten = new ForgottenUsers()
@@ -130,7 +144,8 @@ class SqliteAnomalies implements AnomalyStore {
     const fresh = this.#insertNew({ topic, partition }, found)
     const anomalies = fresh.map(({ anomaly }) => anomaly)
     for (const [type, added] of countTypes(anomalies)) count.run(topic, partition, type, added)
-    moveCursor.run(topic, partition, next, fresh.at(-1)?.offset ?? -1)
+    const { log_id, append_time } = markColumns(mark)
+    moveCursor.run(topic, partition, next, fresh.at(-1)?.offset ?? -1, log_id, append_time)
     return anomalies
   }
 
@@ -149,10 +164,9 @@ class SqliteAnomalies implements AnomalyStore {
     return fresh
   }
 
-  #forget({ topic, partition, from, next, tombstones }: ForgettingBatch): void {
-    const { cursor, forget, forgetBefore, removeStates, moveCursor } = this.#statements
-    const at = (cursor.get(topic, partition) as { next: number } | undefined)?.next ?? 0
-    refuseGap({ topic, partition, from, at })
+  #forget({ topic, partition, from, next, mark, tombstones }: ForgettingBatch): void {
+    const { forget, forgetBefore, removeStates, moveCursor } = this.#statements
+    const at = this.#cursorOf({ topic, partition, from, mark })
     if (at >= next) return
     for (const { user_id, forgotten_at, positions } of tombstones) {
       const user = uuidToBytes(user_id)
@@ -163,7 +177,16 @@ class SqliteAnomalies implements AnomalyStore {
       this.#writer.prepare(`DELETE FROM anomalies WHERE user_id = :user AND ${isGone}`).run({ user })
       removeStates.run(user)
     }
-    moveCursor.run(topic, partition, next, -1)
+    const { log_id, append_time } = markColumns(mark)
+    moveCursor.run(topic, partition, next, -1, log_id, append_time)
+  }
+
+  #cursorOf({ topic, partition, from, mark }: Pick<JudgedBatch, 'topic' | 'partition' | 'from' | 'mark'>): number {
+    const row = this.#statements.cursor.get(topic, partition) as { next: number; log_id: string | null } | undefined
+    const at = row?.next ?? 0
+    refuseOtherLog({ topic, partition, next: at }, { kept: row?.log_id, mark })
+    refuseGap({ topic, partition, from, at })
+    return at
   }
 }
 
@@ -187,7 +210,7 @@ function uncountGone(isGone: string): string {
 function prepareStatements(database: DatabaseSync) {
   const places = ANOMALY_COLUMNS.map(() => '?')
   return {
-    cursor: database.prepare('SELECT next FROM anomaly_cursors WHERE topic = ? AND partition_id = ?'),
+    cursor: database.prepare('SELECT next, log_id FROM anomaly_cursors WHERE topic = ? AND partition_id = ?'),
     state: database.prepare('SELECT state FROM anomaly_users WHERE topic = ? AND user_id = ?'),
     putState: database.prepare(
       'INSERT INTO anomaly_users (topic, user_id, state) VALUES (?, ?, ?) ' +
@@ -217,8 +240,9 @@ function prepareStatements(database: DatabaseSync) {
         'ON CONFLICT (topic, partition_id, anomaly_type) DO UPDATE SET found = found + excluded.found',
     ),
     moveCursor: database.prepare(
-      'INSERT INTO anomaly_cursors (topic, partition_id, next, last_found) VALUES (?, ?, ?, ?) ' +
-        'ON CONFLICT (topic, partition_id) DO UPDATE SET next = excluded.next, last_found = max(last_found, excluded.last_found)',
+      'INSERT INTO anomaly_cursors (topic, partition_id, next, last_found, log_id, append_time) VALUES (?, ?, ?, ?, ?, ?) ' +
+        'ON CONFLICT (topic, partition_id) DO UPDATE SET next = excluded.next, last_found = max(last_found, excluded.last_found), ' +
+        'log_id = coalesce(excluded.log_id, log_id), append_time = excluded.append_time',
     ),
   }
 }

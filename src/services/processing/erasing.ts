@@ -1,6 +1,6 @@
 import { CATALOGUE, type EventType } from '../../events/catalogue.ts'
 import { dayOf } from '../../events/instant.ts'
-import { type Cursors, formatCursors, nextOf, type PartitionCursor } from '../../log/position.ts'
+import { type Cursors, formatCursors, type KeptCursor, nextOf } from '../../log/position.ts'
 import { FORGOTTEN_TOPIC } from '../../log/tombstone.ts'
 import { type Erasure, type EventReader, type UserPlace, userPlaceOf } from '../../store/event-store.ts'
 import { decodeBestRuns, emptyBestRuns, mergeBestRuns } from './best-runs.ts'
@@ -18,7 +18,7 @@ export type ErasedUser = {
   /** The cursors that everything here is reckoned for: all that there are. */
   from: Cursors
   /** Behind the erasure. */
-  to: PartitionCursor
+  to: KeptCursor
   /** All of the user that is counted and still stored. */
   left: readonly FoldParts[]
   /** What to add to the counts of hours: numbers below 0. */

@@ -1,5 +1,5 @@
 import type { Kysely } from 'kysely'
-import { nextOf, type PartitionCursor } from '../../log/position.ts'
+import { type KeptCursor, markColumns, nextOf, type PartitionCursor } from '../../log/position.ts'
 import type { MysqlDatabase, MysqlOptions } from '../../store/mysql-database.ts'
 import { rowLiteral } from '../../store/mysql-literal.ts'
 import { emptyTables, type Opening, openMysqlDatabase } from '../../store/mysql-migrations.ts'
@@ -24,7 +24,14 @@ import type {
   Totals,
   TotalsQuery,
 } from './statistics-store.ts'
-import { readCursors, STATISTICS_TABLES, type StatisticsDatabase, statisticsMigrations } from './statistics-tables.ts'
+import {
+  adoptCursor,
+  readCursors,
+  readKeptCursors,
+  STATISTICS_TABLES,
+  type StatisticsDatabase,
+  statisticsMigrations,
+} from './statistics-tables.ts'
 
 /** Brings the statistics' tables to their newest form and opens them. Any number of instances may do so at once. */
 export async function openMysqlStatistics(options: MysqlOptions, opening?: Opening): Promise<StatisticsStore> {
@@ -49,8 +56,12 @@ export class MysqlStatistics implements StatisticsStore {
     this.#history = new History((query) => readScope(database, query))
   }
 
-  cursors(): Promise<PartitionCursor[]> {
-    return this.#database.read(async (db) => (await readCursors(db)).cursors)
+  cursors(): Promise<KeptCursor[]> {
+    return this.#database.read(readKeptCursors)
+  }
+
+  adopt(cursor: KeptCursor): Promise<void> {
+    return this.#database.read((db) => adoptCursor(db, cursor))
   }
 
   fold({ from, to, parts, now }: Fold): Promise<boolean> {
@@ -132,12 +143,16 @@ async function countedCursors(session: MysqlSession): Promise<PartitionCursor[]>
 
 async function moveCursors(
   session: MysqlSession,
-  { to, updated }: { to: readonly PartitionCursor[]; updated: number | null },
+  { to, updated }: { to: readonly KeptCursor[]; updated: number | null },
 ): Promise<void> {
   if (to.length === 0) return
-  const rows = to.map(({ topic, partition, next }) => rowLiteral([topic, partition, next, updated]))
+  const rows = to.map(({ topic, partition, next, mark }) => {
+    const { log_id, append_time } = markColumns(mark)
+    return rowLiteral([topic, partition, next, updated, log_id, append_time])
+  })
   await session.query(
-    `INSERT INTO counted_cursors (topic, partition_id, next, updated) VALUES ${rows} ` +
-      'ON DUPLICATE KEY UPDATE next = VALUES(next), updated = coalesce(VALUES(updated), updated)',
+    `INSERT INTO counted_cursors (topic, partition_id, next, updated, log_id, append_time) VALUES ${rows} ` +
+      'ON DUPLICATE KEY UPDATE next = VALUES(next), updated = coalesce(VALUES(updated), updated), ' +
+      'log_id = coalesce(VALUES(log_id), log_id), append_time = VALUES(append_time)',
   )
 }

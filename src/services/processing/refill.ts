@@ -47,10 +47,11 @@ function upTo(reader: EventReader, goal: Cursors): EventReader {
     erasedEvents: (query) => reader.erasedEvents(query),
     changes: async ({ after, limit }) => {
       // What is beyond the goal would only fill the page.
+      // A feed refuses positions that it has not reached, so these are as far as it has come.
       const { stored } = await reader.changes({ after, limit: 1 })
       const over = stored.filter((cursor) => nextOf(after, cursor) >= nextOf(goal, cursor))
       const open = after.filter((cursor) => !over.some((other) => same(other, cursor)))
-      const page = await reader.changes({ after: [...open, ...over.map((at) => ({ ...at, next: END }))], limit })
+      const page = await reader.changes({ after: [...open, ...over], limit })
       const next = page.next.map((cursor) => ({ ...cursor, next: Math.min(cursor.next, nextOf(goal, cursor)) }))
       return {
         ...page,
@@ -64,9 +65,6 @@ function upTo(reader: EventReader, goal: Cursors): EventReader {
     },
   }
 }
-
-/** Beyond every offset, in as many digits as a position may have. */
-const END = 999_999_999_999_999
 
 function same(a: { topic: string; partition: number }, b: { topic: string; partition: number }): boolean {
   return a.topic === b.topic && a.partition === b.partition

@@ -3,7 +3,7 @@ import type { DatabaseSync } from 'node:sqlite'
 import type { Kysely } from 'kysely'
 import { DataFile } from '../../disk/data-file.ts'
 import { openDerived, type SetAside } from '../../disk/set-aside.ts'
-import { nextOf, type PartitionCursor } from '../../log/position.ts'
+import { type KeptCursor, markColumns, nextOf, type PartitionCursor } from '../../log/position.ts'
 import { openReader, openSqlite, type SqliteConnection, transact } from '../../store/sqlite-database.ts'
 import { type HourRange, prepareHours, readHours } from './counted-hours-tables.ts'
 import type { ScopeReader } from './day-tables.ts'
@@ -27,9 +27,11 @@ import type {
   TotalsQuery,
 } from './statistics-store.ts'
 import {
+  adoptCursor,
   type CursorRow,
   coverageOf,
   readCursors,
+  readKeptCursors,
   STATISTICS_TABLES,
   type StatisticsDatabase,
   statisticsMigrations,
@@ -89,8 +91,12 @@ class SqliteStatistics implements StatisticsStore {
     this.#history = new History(prepareReading(scopes))
   }
 
-  cursors(): Promise<PartitionCursor[]> {
-    return this.#file.guard(async () => (await readCursors(this.#reader)).cursors)
+  cursors(): Promise<KeptCursor[]> {
+    return this.#file.guard(() => readKeptCursors(this.#reader))
+  }
+
+  adopt(cursor: KeptCursor): Promise<void> {
+    return this.#file.guard(() => adoptCursor(this.#reader, cursor))
   }
 
   fold({ from, to, parts, now }: Fold): Promise<boolean> {
@@ -105,7 +111,7 @@ class SqliteStatistics implements StatisticsStore {
         this.#statements.addHours(parts.hours)
         this.#statements.addPlays(parts.plays)
         const updated = isEmptyFold(parts) ? null : now
-        for (const { topic, partition, next } of to) this.#statements.moveCursor.run(topic, partition, next, updated)
+        for (const cursor of to) this.#moveCursor(cursor, updated)
         return true
       }),
     )
@@ -117,8 +123,7 @@ class SqliteStatistics implements StatisticsStore {
         if (!standAt(this.#counted(), erased.from)) return false
         this.#statements.erase(erased)
         this.#statements.addHours(erased.hours)
-        const { topic, partition, next } = erased.to
-        this.#statements.moveCursor.run(topic, partition, next, erased.now)
+        this.#moveCursor(erased.to, erased.now)
         return true
       }),
     )
@@ -165,6 +170,11 @@ class SqliteStatistics implements StatisticsStore {
     return coverageOf(this.#statements.cursors.all() as CursorRow[]).cursors
   }
 
+  #moveCursor({ topic, partition, next, mark }: KeptCursor, updated: number | null): void {
+    const { log_id, append_time } = markColumns(mark)
+    this.#statements.moveCursor.run(topic, partition, next, updated, log_id, append_time)
+  }
+
   async checkReady(): Promise<void> {
     await this.cursors()
     this.#file.check()
@@ -197,8 +207,9 @@ function prepareStatements(database: DatabaseSync) {
     cursors: database.prepare('SELECT topic, partition_id, next, updated FROM counted_cursors'),
     cursor: database.prepare('SELECT next FROM counted_cursors WHERE topic = ? AND partition_id = ?'),
     moveCursor: database.prepare(
-      'INSERT INTO counted_cursors (topic, partition_id, next, updated) VALUES (?, ?, ?, ?) ' +
-        'ON CONFLICT (topic, partition_id) DO UPDATE SET next = excluded.next, updated = coalesce(excluded.updated, updated)',
+      'INSERT INTO counted_cursors (topic, partition_id, next, updated, log_id, append_time) VALUES (?, ?, ?, ?, ?, ?) ' +
+        'ON CONFLICT (topic, partition_id) DO UPDATE SET next = excluded.next, updated = coalesce(excluded.updated, updated), ' +
+        'log_id = coalesce(excluded.log_id, log_id), append_time = excluded.append_time',
     ),
     addDays: add.days,
     addHours: prepareHours(database),

@@ -1,5 +1,5 @@
 import type { EpochMs } from '../../events/instant.ts'
-import type { Cursors, PartitionCursor } from '../../log/position.ts'
+import type { Cursors, KeptCursor, PartitionCursor } from '../../log/position.ts'
 import type { Comparison } from './comparison.ts'
 import type { HoursPart } from './counted-hours.ts'
 import type { HourRange } from './counted-hours-tables.ts'
@@ -14,7 +14,8 @@ import type { Rollup } from './rollup.ts'
 export type Fold = {
   /** Where the reader stood before, of each partition that it read. */
   from: Cursors
-  to: Cursors
+  /** With the marks of the log that the reader has them of, which are kept beside them. */
+  to: readonly KeptCursor[]
   parts: FoldParts
   /** Kept as the time of the last change, unless there is nothing to add. */
   now: EpochMs
@@ -65,7 +66,10 @@ export type StatisticsBeside = AsyncDisposable & {
  * (retryable) when the database cannot be reached.
  */
 export interface StatisticsStore extends AsyncDisposable {
-  cursors(): Promise<PartitionCursor[]>
+  cursors(): Promise<KeptCursor[]>
+
+  /** As `EventStore.adopt`. */
+  adopt(cursor: KeptCursor): Promise<void>
 
   /**
    * Adds the parts and moves the cursors in one transaction. False, and nothing written, when the cursors are not at

@@ -1,6 +1,8 @@
 import { type Kysely, sql } from 'kysely'
 import type { Migration } from 'kysely/migration'
+import { type KeptCursor, type MarkColumns, markColumns, readMark } from '../../log/position.ts'
 import { columnType, type Dialect, uuidToBytes } from '../../store/columns.ts'
+import { addMarks } from '../../store/mark-columns.ts'
 import { type CountedHourRow, createCountedHours } from './counted-hours-tables.ts'
 import { createDayTables, DAY_TABLES } from './day-tables.ts'
 import { createPlayTables, PLAY_TABLES, type PlaysDatabase } from './play-tables.ts'
@@ -15,7 +17,7 @@ export type StatisticsDatabase = PlaysDatabase & {
   counted_cursors: CursorRow
 }
 
-export type CursorRow = { topic: string; partition_id: number; next: number; updated: number | null }
+export type CursorRow = { topic: string; partition_id: number; next: number; updated: number | null } & MarkColumns
 
 /** What `clear` empties. */
 export const STATISTICS_TABLES = [...DAY_TABLES, ...PLAY_TABLES, 'counted_hours', 'counted_cursors'] as const
@@ -31,7 +33,27 @@ export async function readCursors(db: Kysely<StatisticsDatabase>): Promise<Cover
   return coverageOf(rows)
 }
 
-export function coverageOf(rows: readonly CursorRow[]): Coverage {
+/** The same with what shows of which log they are. */
+export async function readKeptCursors(db: Kysely<StatisticsDatabase>): Promise<KeptCursor[]> {
+  const rows = await db.selectFrom('counted_cursors').selectAll().execute()
+  return rows.map((row) => ({ topic: row.topic, partition: row.partition_id, next: row.next, ...readMark(row) }))
+}
+
+export async function adoptCursor(
+  db: Kysely<StatisticsDatabase>,
+  { topic, partition, next, mark }: KeptCursor,
+): Promise<void> {
+  await db
+    .updateTable('counted_cursors')
+    .set(markColumns(mark))
+    .where('topic', '=', topic)
+    .where('partition_id', '=', partition)
+    .where('next', '=', next)
+    .where('log_id', 'is', null)
+    .execute()
+}
+
+export function coverageOf(rows: readonly Omit<CursorRow, keyof MarkColumns>[]): Coverage {
   const cursors = rows.map(({ topic, partition_id, next }) => ({ topic, partition: partition_id, next }))
   const times = rows.map(({ updated }) => updated).filter((time) => time !== null)
   return { cursors, updated: times.length === 0 ? undefined : Math.max(...times) }
@@ -49,6 +71,7 @@ export function statisticsMigrations(dialect: Dialect): Record<string, Migration
     },
     '003_quarter_hours': { up: (db) => createDayTables(db, dialect) },
     '004_plays': { up: (db) => createPlays(db, dialect) },
+    '005_log_marks': { up: (db) => addMarks(db, 'counted_cursors', dialect) },
   }
 }
 

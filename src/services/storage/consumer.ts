@@ -5,10 +5,12 @@ import { decodeEvent } from '../../events/codec.ts'
 import { buryLetters, type DeadLetter, letterFor } from '../../log/dead-letter.ts'
 import type { EventLog, RecordBatch } from '../../log/event-log.ts'
 import { GroupConsumer } from '../../log/group-consumer.ts'
-import type { PartitionCursor } from '../../log/position.ts'
+import { markOf } from '../../log/place-in-log.ts'
+import type { KeptCursor } from '../../log/position.ts'
 import type { CanaryBatch, EventStore, RefusedEvent, StoreBatch } from '../../store/event-store.ts'
 import type { Telemetry } from '../../telemetry.ts'
 import { Forgetter } from './forgetter.ts'
+import { STORE } from './keeper.ts'
 
 export type ConsumerDeps = { log: EventLog; store: EventStore; telemetry: Telemetry; batchRecordsMax: number }
 
@@ -29,7 +31,8 @@ export class StorageConsumer {
       batchRecordsMax,
       handledAtOnce: store.writesAtOnce,
       cursors: () => this.#cursors(),
-      keeper: 'the store',
+      keeper: STORE,
+      adopt: (cursor) => store.adopt(cursor),
       handle: (batch) => (batch.topic === CANARY.topic ? this.#storeCanaries(batch) : this.#store(batch)),
       failed: (work, error) => telemetry.workFailed(work === 'consume' ? 'storage' : work, error),
       removedUnread: telemetry.recordsRemovedUnread,
@@ -47,7 +50,7 @@ export class StorageConsumer {
   }
 
   /** Who is forgotten comes first: of them nothing may be stored for even a moment. */
-  async #cursors(): Promise<PartitionCursor[]> {
+  async #cursors(): Promise<KeptCursor[]> {
     await this.forgetter.catchUp()
     return this.#deps.store.cursors()
   }
@@ -58,7 +61,7 @@ export class StorageConsumer {
     const { type, events, letters } = decodeBatch(batch)
     // The letters go first: a crash between the two writes them twice, the other way round it would lose them.
     await buryLetters(this.#deps, letters)
-    let storeBatch: StoreBatch = { type, partition, from, next, events }
+    let storeBatch: StoreBatch = { type, partition, from, next, events, mark: markOf(batch) }
     let outcome = await store.write(storeBatch)
     // More than once only where an event was left for the sake of another one that is refused too.
     while (outcome.kind === 'refused') {
@@ -80,7 +83,7 @@ export class StorageConsumer {
       else letters.push(letterFor(batch, record, { reason: 'undecodable', detail: 'the record is not a canary' }))
     }
     await buryLetters(this.#deps, letters)
-    await this.#deps.store.writeCanaries({ partition, from, next, canaries })
+    await this.#deps.store.writeCanaries({ partition, from, next, canaries, mark: markOf(batch) })
   }
 }
 

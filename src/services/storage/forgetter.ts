@@ -1,10 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Failure } from '../../errors.ts'
 import type { EventLog, PartitionRange } from '../../log/event-log.ts'
-import { nextOf } from '../../log/position.ts'
+import { placeInLog } from '../../log/place-in-log.ts'
+import { type KeptCursor, keptAt } from '../../log/position.ts'
 import { decodeTombstone, FORGOTTEN_TOPIC } from '../../log/tombstone.ts'
 import type { Erasure, EventStore } from '../../store/event-store.ts'
 import type { Telemetry } from '../../telemetry.ts'
+import { STORE } from './keeper.ts'
 
 export type ForgetterDeps = { log: EventLog; store: EventStore; telemetry: Telemetry }
 
@@ -22,6 +24,8 @@ const CARRY_OUT_LOOK_MS = 50
 export class Forgetter {
   readonly #deps: ForgetterDeps
   #underWay: Promise<void> = Promise.resolve()
+  /** Whether it has seen, since something failed, that the store's cursors are of this log. */
+  #placed = false
   /** What keeps it from working now; undefined while all is well. */
   trouble: unknown
 
@@ -66,31 +70,37 @@ export class Forgetter {
     const { log, store, telemetry } = this.#deps
     try {
       const cursors = await store.cursors()
-      for (const range of await log.partitions(FORGOTTEN_TOPIC)) {
-        await this.#forget(range, nextOf(cursors, { topic: FORGOTTEN_TOPIC, partition: range.partition }))
-      }
+      const logId = await log.logId(FORGOTTEN_TOPIC)
+      for (const range of await log.partitions(FORGOTTEN_TOPIC)) await this.#forget(range, { cursors, logId })
+      this.#placed = true
       this.trouble = undefined
     } catch (error) {
+      this.#placed = false
       this.trouble = error
       telemetry.workFailed('forget', error)
       throw error
     }
   }
 
-  async #forget({ partition, first, next: end }: PartitionRange, stored: number): Promise<void> {
+  async #forget(
+    { partition, first, next: end }: PartitionRange,
+    { cursors, logId }: { cursors: readonly KeptCursor[]; logId: string },
+  ): Promise<void> {
     const { log, store, telemetry } = this.#deps
     const topic = FORGOTTEN_TOPIC
-    if (stored > end) {
-      const detail = `the store has ${topic}:${partition} up to ${stored}, but the log ends at ${end}: is it another log?`
-      throw new Failure('position_conflict', detail, { retryable: false })
-    }
-    for (let from = stored; from < end; ) {
-      const records = await log.read({ topic, partition, from: Math.max(from, first), limit: READ_RECORDS })
+    const kept = keptAt(cursors, { topic, partition })
+    const isNew = (kept?.next ?? 0) !== end || (kept !== undefined && kept.mark?.logId !== logId)
+    if (this.#placed && !isNew) return
+    const place = await placeInLog(log, { topic, partition, logId }, { cursors, keeper: STORE })
+    if (kept !== undefined && kept.mark === undefined) await store.adopt(place)
+    for (let from = place.next; from < end; ) {
+      const records = await log.read({ topic, partition, logId, from: Math.max(from, first), limit: READ_RECORDS })
       if (records.length === 0) return
-      for (const { offset, value } of records) {
-        const tombstone = decodeTombstone(value)
-        await store.forget({ partition, from, next: offset + 1, tombstone: tombstone && { ...tombstone, offset } })
-        telemetry.userForgotten({ partition, offset, valid: tombstone !== undefined })
+      for (const { offset, appendTime, value } of records) {
+        const decoded = decodeTombstone(value)
+        const tombstone = decoded && { ...decoded, offset }
+        await store.forget({ partition, from, next: offset + 1, tombstone, mark: { logId, appendTime } })
+        telemetry.userForgotten({ partition, offset, valid: decoded !== undefined })
         from = offset + 1
       }
     }

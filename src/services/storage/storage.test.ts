@@ -187,6 +187,27 @@ describe('Storage', () => {
       assert.deepEqual([response.status, problem.errors[0]?.pointer], [400, '/after'], after)
     }
   })
+
+  test('GET /changes refuses a position that is not stored yet, for what comes up to there would be left out', async () => {
+    for (const after of ['runify.running_stats:0:121', 'runify.running_stats:7:1', 'runify.forgotten_users:0:1']) {
+      const response = await get(`/changes?after=${after}`)
+      const { code, detail } = (await response.json()) as { code: string; detail: string }
+      assert.deepEqual([response.status, code], [400, 'invalid_parameter'], after)
+      assert.match(detail, /is of another store or of a newer copy. Read from the beginning/)
+    }
+    assert.equal((await get('/changes?after=runify.running_stats:0:120')).status, 200)
+  })
+
+  test('GET /changes tells of which log its positions are', async () => {
+    const logId = await system.log.logId(CATALOGUE.running_stats.topic)
+    const { logs } = (await (await get('/changes?limit=1')).json()) as { logs: string }
+    assert.equal(
+      logs,
+      EVENT_TYPES.map((type) => `${CATALOGUE[type].topic}=${logId}`)
+        .sort()
+        .join(','),
+    )
+  })
 })
 
 describe('The feed of changes', () => {
@@ -212,7 +233,9 @@ describe('The feed of changes', () => {
     await writing
 
     const end = await readChanges(system.address, position, 10)
-    assert.deepEqual(end, { changes: [], erasures: [], next: position, complete: true, stored: position })
+    const logId = await system.log.logId(CATALOGUE.running_stats.topic)
+    const logs = logsOf(logId)
+    assert.deepEqual(end, { changes: [], erasures: [], next: position, complete: true, stored: position, logs })
     const byId = (a: RunifyEvent, b: RunifyEvent) => (a.trace_id < b.trace_id ? -1 : 1)
     assert.deepEqual(seen.map(toEvent).sort(byId), all.toSorted(byId))
     for (const [place, changes] of Object.entries(
@@ -227,6 +250,13 @@ describe('The feed of changes', () => {
     }
   })
 })
+/** As the answer to `GET /changes` has it. */
+function logsOf(logId: string): string {
+  return EVENT_TYPES.map((type) => `${CATALOGUE[type].topic}=${logId}`)
+    .sort()
+    .join(',')
+}
+
 async function followLinks(first: string): Promise<Wire[][]> {
   const pages: Wire[][] = []
   for (let url: string | undefined = first; url !== undefined; ) {

@@ -9,7 +9,7 @@ import { invalidParameter, type Parameters, type ParameterValues } from '../../h
 import { HttpProblem } from '../../http/problem.ts'
 import { HttpServer } from '../../http/server.ts'
 import type { EventLog } from '../../log/event-log.ts'
-import { formatCursors, parseCursors } from '../../log/position.ts'
+import { type Cursors, formatCursors, formatLogs, nextOf, parseCursors } from '../../log/position.ts'
 import type { EventStore, PageQuery } from '../../store/event-store.ts'
 import type { Telemetry } from '../../telemetry.ts'
 import { StorageConsumer } from './consumer.ts'
@@ -117,15 +117,29 @@ function addRoutes(server: HttpServer, store: EventStore): void {
       const after = parseCursors(values.after ?? '')
       if (after === undefined) throw invalidPosition()
       const page = await store.changes({ after, limit: values.limit })
+      refuseBeyond(after, page.stored)
       return {
         changes: page.changes.map(toStored),
         erasures: page.erasures.map(toErasure),
         next: formatCursors(page.next),
         complete: page.complete,
         stored: formatCursors(page.stored),
+        logs: formatLogs(page.stored),
       }
     },
   })
+}
+
+/** A position that the feed has not reached is not one of this store: what comes up to there would be left out. */
+function refuseBeyond(after: Cursors, stored: Cursors): void {
+  const beyond = after.find((cursor) => cursor.next > nextOf(stored, cursor))
+  if (beyond === undefined) return
+  const { topic, partition, next } = beyond
+  const end = nextOf(stored, beyond)
+  const detail =
+    `has ${topic}:${partition} up to ${next}, but only what lies before ${end} is stored: it is of another store or of a ` +
+    'newer copy. Read from the beginning, or ask again where the store is being filled'
+  throw invalidParameter('after', detail)
 }
 
 async function sendPage(
@@ -200,19 +214,26 @@ const CHANGES = {
 } as const satisfies Parameters
 
 const CHANGES_DESCRIPTION =
-  'The feed for other services. A reader that keeps `next` and asks with `after=<next>` sees every event once and misses ' +
+  'The feed for other services. A reader that keeps `next` (and `logs`) and asks with `after=<next>` sees every event once and misses ' +
   'none, however many instances store at the same time. Ordered by offset within each partition of the log. Events of users ' +
   'who were forgotten come no more; `erasures` tells of each once (`GET /erasures/{request_id}/events` has the places). While ' +
-  'a user is being forgotten the page is empty and `next` does not move: ask again a moment later.'
+  'a user is being forgotten the page is empty and `next` does not move: ask again a moment later. A position beyond what is stored, ' +
+  'as after a backup was put back, is refused with 400.'
 
 const CHANGES_RESPONSE = {
   type: 'object',
-  required: ['changes', 'erasures', 'next', 'complete', 'stored'],
+  required: ['changes', 'erasures', 'next', 'complete', 'stored', 'logs'],
   properties: {
     changes: { type: 'array', items: STORED_SCHEMA },
     erasures: { type: 'array', items: ERASURE_SCHEMA, description: 'Users that were forgotten: to be handled first' },
     next: { type: 'string', description: 'Give this as `after` to read on' },
     complete: { type: 'boolean', description: 'Whether this is all that is stored' },
     stored: { type: 'string', description: 'Up to where everything is stored: more than `next` while there is more' },
+    logs: {
+      type: 'string',
+      description:
+        'Of which log the positions of each topic are, as `topic=id,…`. A reader keeps it beside `next`: where an id is ' +
+        'another one later, its positions mean nothing any more, and it begins anew',
+    },
   },
 }

@@ -3,6 +3,7 @@ import type { Migration } from 'kysely/migration'
 import { EVENT_TYPES, type EventType, fieldsOf, isOptional } from '../../events/catalogue.ts'
 import { columnType, type Dialect } from '../columns.ts'
 import { ERASED_TYPES } from '../event-queries.ts'
+import { addMarks } from '../mark-columns.ts'
 
 /** Storage's tables, oldest migration first. A migration that has been released is never edited: add another. */
 export function eventMigrations(dialect: Dialect): Record<string, Migration> {
@@ -11,6 +12,7 @@ export function eventMigrations(dialect: Dialect): Record<string, Migration> {
     '002_user_created': { up: (db) => indexUserCreated(db, dialect) },
     '003_forgotten_users': { up: (db) => createForgottenUsers(db, dialect) },
     '004_canaries': { up: (db) => createCanaries(db, dialect) },
+    '005_log_marks': { up: (db) => addMarks(db, 'stored_cursors', dialect) },
     '006_forgotten_positions': { up: (db) => createForgottenPositions(db, dialect) },
   }
 }

@@ -1,0 +1,176 @@
+import assert from 'node:assert/strict'
+import { cp, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, test } from 'node:test'
+import { runCli } from '../src/cli/run-cli.fixture.ts'
+import { makeMany } from './events.ts'
+import { getJson, type Json, post, type Runify, settled, spawnRunify, temporaryFolder, waitFor } from './harness.ts'
+
+/** A log that is lost or put back without the files that go with it: nothing of it is taken for what was read before. */
+
+const FOLLOWERS = ['storage', 'anomaly-detector'] as const
+const REBUILDS = ['store', 'anomalies'] as const
+
+describe('A log that does not belong to the store', () => {
+  test('is refused when it was lost, however far the new one has grown, and a rebuild goes on with it', async () => {
+    await using folder = await temporaryFolder()
+    await withRunify(folder.path, (runify) => sendAndSettle(runify, 50))
+    await removeLog(folder.path)
+
+    const sent = await withRunify(folder.path, async (runify) => {
+      await refused(runify, /the log [0-9a-f-]{36}, but this is another log, [0-9a-f-]{36}: .*npx runify rebuild/)
+      const events = await send(runify, 70)
+      // Beyond the cursors by now.
+      await stillRefused(runify, { stored: 50 })
+      const { equal, differences } = await audit(runify)
+      assert.equal(equal, false)
+      assert.ok(
+        (differences.missing?.length ?? 0) + (differences.doubled?.length ?? 0) > 0,
+        'the audit names what is lost',
+      )
+      return events
+    })
+    await withRunify(folder.path, (runify) => stillRefused(runify, { stored: 50 }))
+
+    await rebuildAll(folder.path)
+    await withRunify(folder.path, async (runify) => {
+      await ready(runify)
+      await settled(runify)
+      assert.deepEqual(await idsOf(runify), sent.toSorted())
+      assert.equal((await getJson(`${runify.addresses.processing}/stats`)).num_running_stats, sent.length)
+      assert.equal((await audit(runify)).equal, true)
+    })
+  })
+
+  test('is refused when it is an older copy that has gone on otherwise', async () => {
+    await using folder = await temporaryFolder()
+    const copy = join(folder.path, 'copy')
+    await withRunify(folder.path, (runify) => sendAndSettle(runify, 30))
+    for (const file of ['log.db', 'log.db-wal', 'log.db-shm']) {
+      await cp(join(folder.path, file), join(copy, file)).catch((error) => assert.equal(error.code, 'ENOENT'))
+    }
+    await withRunify(folder.path, (runify) => sendAndSettle(runify, 20))
+    await removeLog(folder.path)
+    await cp(copy, folder.path, { recursive: true })
+
+    await withRunify(folder.path, async (runify) => {
+      await refused(runify, /up to 50 .*but the log ends at 30, so it is an older copy/)
+      await send(runify, 40)
+      await stillRefused(runify, { stored: 50 })
+      await refused(runify, /the record before that is another one there, so the log is an older copy that has gone on/)
+    })
+    await rebuildAll(folder.path)
+    await withRunify(folder.path, async (runify) => {
+      await ready(runify)
+      await settled(runify)
+      assert.equal((await idsOf(runify)).length, 70)
+    })
+  })
+
+  test('leaves the statistics as they are until the store is of the same log again', async () => {
+    await using folder = await temporaryFolder()
+    await withRunify(folder.path, (runify) => sendAndSettle(runify, 10))
+    for (const name of ['log', 'store', 'anomalies']) await removeFile(folder.path, name)
+    await withRunify(folder.path, async (runify) => {
+      await send(runify, 25)
+      const { processing, storage } = runify.addresses
+      await waitFor(async () => (await getJson(`${storage}/stats`)).num_running_stats === 25)
+      await waitFor(async () => /but the store is of another log/.test(await reason(processing)))
+      assert.equal((await getJson(`${processing}/stats`)).num_running_stats, 10)
+    })
+    const { code, stderr } = await runCli(['rebuild', 'statistics'], '', { RUNIFY_DATA_DIR: folder.path })
+    // 1: what was counted of the other log is not what this store has.
+    assert.deepEqual([code, stderr], [1, ''])
+    await withRunify(folder.path, async (runify) => {
+      await settled(runify)
+      assert.equal((await getJson(`${runify.addresses.processing}/stats`)).num_running_stats, 25)
+      assert.equal((await fetch(`${runify.addresses.processing}/health/ready`)).status, 200)
+    })
+  })
+})
+
+async function withRunify<T>(dir: string, work: (runify: Runify) => Promise<T>): Promise<T> {
+  await using runify = await spawnRunify({ dir })
+  return await work(runify)
+}
+
+/** Gives the ids of the runs that were accepted. */
+async function send({ addresses }: Runify, count: number): Promise<string[]> {
+  const { events } = makeMany('running', count)
+  const { status, body } = await post(`${addresses.receiver}/stats/running`, events)
+  assert.deepEqual([status, body.accepted], [201, count])
+  return events.map(({ user_id, event_id }) => `${user_id} ${event_id}`)
+}
+
+async function sendAndSettle(runify: Runify, count: number): Promise<void> {
+  await send(runify, count)
+  await settled(runify)
+  const detector = runify.addresses['anomaly-detector']
+  await waitFor(async () => (await getJson(`${detector}/stats`)).behind === 0)
+}
+
+/** Why a service is not ready; nothing where it is. */
+async function reason(address: string): Promise<string> {
+  const response = await fetch(`${address}/health/ready`)
+  const { detail } = (await response.json()) as { detail?: string }
+  return response.status === 503 ? (detail ?? '') : ''
+}
+
+async function refused({ addresses }: Runify, pattern: RegExp): Promise<void> {
+  for (const service of FOLLOWERS) {
+    await waitFor(async () => pattern.test(await reason(addresses[service]))).catch(async (cause) => {
+      throw new Error(`${service}: ${(await reason(addresses[service])) || 'ready'}`, { cause })
+    })
+  }
+}
+
+/** Also after it has tried again. */
+async function stillRefused(runify: Runify, { stored }: { stored: number }): Promise<void> {
+  const failures = async (address: string) => {
+    const text = await (await fetch(`${address}/metrics`)).text()
+    const lines = text.split('\n').filter((line) => /^runify_\w*fail\w*\{.*position_conflict/.test(line))
+    return lines.reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0)
+  }
+  for (const service of FOLLOWERS) {
+    const address = runify.addresses[service]
+    const before = await failures(address)
+    await waitFor(async () => (await failures(address)) > before + 1)
+    assert.notEqual(await reason(address), '', `${service} is not ready`)
+  }
+  assert.equal((await getJson(`${runify.addresses.storage}/stats`)).num_running_stats, stored)
+}
+
+async function ready({ addresses }: Runify): Promise<void> {
+  for (const service of FOLLOWERS) await waitFor(async () => (await reason(addresses[service])) === '')
+}
+
+async function rebuildAll(dir: string): Promise<void> {
+  for (const what of REBUILDS) {
+    const { code, stderr } = await runCli(['rebuild', what], '', { RUNIFY_DATA_DIR: dir })
+    assert.deepEqual([code, stderr], [0, ''])
+  }
+}
+
+async function removeLog(dir: string): Promise<void> {
+  await removeFile(dir, 'log')
+}
+
+async function removeFile(dir: string, name: string): Promise<void> {
+  for (const ending of ['', '-wal', '-shm']) await rm(join(dir, `${name}.db${ending}`), { force: true })
+}
+
+async function idsOf({ addresses }: Runify): Promise<string[]> {
+  const response = await fetch(`${addresses.storage}/stats/running?limit=1000`)
+  return ((await response.json()) as Json[]).map(({ user_id, event_id }) => `${user_id} ${event_id}`).sort()
+}
+
+async function audit({ addresses }: Runify) {
+  const hour = 3_600_000
+  const end = Math.floor(Date.now() / hour) * hour + hour
+  const query = new URLSearchParams({
+    from: new Date(end - 2 * hour).toISOString(),
+    to: new Date(end).toISOString(),
+  })
+  const answer = await getJson(`${addresses.analyzer}/audit?${query}`)
+  return answer as { equal: boolean; differences: Record<string, unknown[]> }
+}
