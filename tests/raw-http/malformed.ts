@@ -103,8 +103,8 @@ const HEADERS: Record<string, string> = {
 }
 
 const FRAMINGS: Record<string, string> = {
-  'a length and chunks': post('content-length: 5', 'transfer-encoding: chunked') + `0\r\n\r\n${SMUGGLED}`,
-  'chunks and a length': post('transfer-encoding: chunked', 'content-length: 5') + `0\r\n\r\n${SMUGGLED}`,
+  'a length and chunks': `${post('content-length: 5', 'transfer-encoding: chunked')}0\r\n\r\n${SMUGGLED}`,
+  'chunks and a length': `${post('transfer-encoding: chunked', 'content-length: 5')}0\r\n\r\n${SMUGGLED}`,
   'two lengths': post('content-length: 2', 'content-length: 5') + BODY + SMUGGLED,
   'two lengths that are one': post('content-length: 2', 'content-length: 2') + BODY + SMUGGLED,
   'a list of lengths': post('content-length: 2, 2') + BODY + SMUGGLED,
