@@ -193,6 +193,29 @@ function kafkaLogTests(brokers: string): void {
     })
   }
 
+  test('lets nobody read on in a topic that was made anew meanwhile, however far it has grown', async () => {
+    await using place = await openKafka(brokers)
+    const { log } = place
+    const topic = newTopic()
+    await log.append(records(topic, 50))
+    const before = await log.logId(topic)
+    const stop = new AbortController()
+    const options = { group: newGroup(), topics: [topic], startAt: async () => 0, batchRecordsMax: 10 }
+    const batches = log.consume({ ...options, signal: stop.signal })[Symbol.asyncIterator]()
+    let read = 0
+    while (read < 50) read += (await within(batches.next(), 'what there is comes')).value.records.length
+
+    await place.makeAnew(topic)
+    await waitUntil(async () => (await log.logId(topic)) !== before, 'the topic is another one')
+    await log.append(records(topic, 200))
+    await assert.rejects(within(batches.next(), 'it fails'), (error) => {
+      assert.ok(isFailure(error, 'position_conflict'), String(error))
+      assert.ok(error.message.includes(before) && error.message.includes('has been made anew'), error.message)
+      return true
+    })
+    stop.abort()
+  })
+
   for (const compression of ['gzip', 'zstd']) {
     test(`reads what a broker has compressed with ${compression}`, async () => {
       await using place = await openKafka(brokers)
