@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { ProblemCode } from './problem.ts'
+import { NO_SNIFFING, type ProblemCode } from './problem.ts'
 
 export type PostRoute = {
   summary: string
@@ -18,10 +18,12 @@ export type PostRoute = {
 /** A status, and the text of a JSON body. */
 export type Answer = { status: number; body: string }
 
+const JSON_HEADERS = ['content-type', 'application/json; charset=utf-8', ...Object.entries(NO_SNIFFING).flat()]
+
 /** Writes an answer with as few calls as there can be: this is once for every single event. */
 export function writeAnswer(response: ServerResponse, { status, body }: Answer, closing: boolean): void {
   const length = Buffer.byteLength(body)
-  const headers = ['content-type', 'application/json; charset=utf-8', 'content-length', length]
+  const headers: (string | number)[] = [...JSON_HEADERS, 'content-length', length]
   if (closing) headers.push('connection', 'close')
   response.writeHead(status, headers)
   // Most answers are ASCII, which needs no encoding.

@@ -43,6 +43,9 @@ export const PROBLEMS = {
 
 export type ProblemCode = keyof typeof PROBLEMS
 
+/** A browser takes an answer for what its type says, and for nothing else. Each answer has it. */
+export const NO_SNIFFING = { 'x-content-type-options': 'nosniff' } as const
+
 export type ProblemOptions = {
   errors?: readonly object[]
   /** Further members of the problem document. */
@@ -63,7 +66,7 @@ export class HttpProblem extends Error {
     this.code = code
     this.status = PROBLEMS[code].status
     const retry: Record<string, string> = this.status === 503 ? { 'retry-after': '1' } : {}
-    this.headers = { ...retry, ...options.headers }
+    this.headers = { ...NO_SNIFFING, ...retry, ...options.headers }
     this.#options = options
   }
 

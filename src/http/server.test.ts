@@ -523,6 +523,7 @@ async function ask(address: string, method: string, path: string, headers: Recor
   const request = httpRequest({ hostname, port, method, path, headers, agent: false }).end()
   const [response] = (await once(request, 'response')) as [IncomingMessage]
   const body = await textOf(response)
+  assert.equal(response.headers['x-content-type-options'], 'nosniff', `${method} ${path}`)
   const problem = () => {
     assert.equal(response.headers['content-type'], 'application/problem+json; charset=utf-8')
     return JSON.parse(body) as { code: string; detail: string }

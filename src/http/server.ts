@@ -27,7 +27,7 @@ import { PAGE_BYTES_MAX } from './next-page.ts'
 import { type Parameter, type Parameters, type ParameterValues, parameterSchema, readParameters } from './parameter.ts'
 import { Pipeline } from './pipeline.ts'
 import { type PostRoute, writeAnswer } from './post-path.ts'
-import { HttpProblem, PROBLEM_OF_FAILURE, type ProblemCode } from './problem.ts'
+import { HttpProblem, NO_SNIFFING, PROBLEM_OF_FAILURE, type ProblemCode } from './problem.ts'
 import { checkHead, toOriginForm } from './request-head.ts'
 
 export type ServerOptions = {
@@ -387,6 +387,7 @@ export class HttpServer implements AsyncDisposable {
       }
     })
     app.addHook('onSend', async (request, reply, payload) => {
+      reply.headers(NO_SNIFFING)
       this.#answers.settle(reply.raw, payload)
       if (request.method !== 'HEAD' || !(payload instanceof Readable)) return payload
       // Fastify would read the stream to its end, only to throw it away.
@@ -637,7 +638,7 @@ function answerBrokenRequest(this: FastifyInstance, error: Error & { code?: stri
         ? new HttpProblem('body_timeout', 'the request came too slowly')
         : new HttpProblem('invalid_request', 'the request is not valid HTTP/1.1')
   const body = JSON.stringify(problem.body())
-  const head = `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}\r\nconnection: close\r\ncontent-type: ${PROBLEM_TYPE}`
+  const head = `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}\r\nconnection: close\r\ncontent-type: ${PROBLEM_TYPE}\r\nx-content-type-options: nosniff`
   socket.end(`${head}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`)
   linger(socket)
 }
