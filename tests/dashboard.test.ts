@@ -1,10 +1,15 @@
 import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
 import { describe, test } from 'node:test'
+import { gzipSync } from 'node:zlib'
 import fc from 'fast-check'
 import { addDays, type DayRow, daysBetween, levels, mondayOf, toWeeks, weekday } from '../dashboard/src/lib/days.ts'
-import { linesOf, readLine } from '../dashboard/src/lib/event-file.ts'
+import { readLine } from '../dashboard/src/lib/event-file.ts'
 import { buildEvent, readDistance, readDuration } from '../dashboard/src/lib/event-form.ts'
+import { elementsOf, linesOf } from '../dashboard/src/lib/event-texts.ts'
+import { recogniseContent } from '../dashboard/src/lib/file-content.ts'
 import { age, clock, distance, pace, paceSeconds, span } from '../dashboard/src/lib/format.ts'
+import { reloadRows } from '../dashboard/src/lib/reload-rows.ts'
 import { makeRun, makeSong } from './events.ts'
 
 /** The parts of the dashboard's page that need no browser. */
@@ -92,9 +97,164 @@ describe('The form', () => {
     assert.equal(errors.song_name, 'is missing')
     assert.match(errors.user_id ?? '', /must be a UUID/)
   })
+
+  const RUN = { user_id: randomUUID(), distance: '8.5', duration: '33:13', timestamp: '2026-05-01T08:00' }
+  const NOW = Date.parse('2026-06-01T12:00:00Z')
+  const errorsOf = (typed: Partial<typeof RUN>) =>
+    buildEvent('running_stats', { ...RUN, ...typed }, 'mi', NOW).errors as Partial<typeof RUN>
+
+  test('asks again where a number can be read in two ways', () => {
+    assert.deepEqual(errorsOf({}), {})
+    assert.deepEqual(errorsOf({ distance: '1,000' }), { distance: 'could be 1000 or 1.000: write it like that' })
+    assert.deepEqual(errorsOf({ duration: '25' }), {
+      duration: 'could be minutes or seconds: write 25:00 or 0:25',
+    })
+    for (const distance of ['1000', '1.000', '8,5', '0,125', '26,2']) assert.deepEqual(errorsOf({ distance }), {})
+    for (const duration of ['25:00', '0:25', '1993']) assert.deepEqual(errorsOf({ duration }), {})
+    for (const distance of ['1,000,000', '1,000.5']) assert.match(errorsOf({ distance }).distance ?? '', /not a number/)
+    const song = { user_id: RUN.user_id, song_name: 'a', artist: 'b', song_duration: '247', timestamp: RUN.timestamp }
+    assert.match(buildEvent('music_info', song, 'km', NOW).errors.song_duration ?? '', /write 4:07:00 or 4:07$/)
+  })
+
+  test('takes no time of another life, none that is to come, and none that the clocks jump over', () => {
+    assert.match(errorsOf({ timestamp: '1890-05-01T08:00' }).timestamp ?? '', /is before 1950/)
+    assert.match(errorsOf({ timestamp: '0190-05-01T08:00' }).timestamp ?? '', /is before 1950/)
+    assert.match(errorsOf({ timestamp: '2031-05-01T08:00' }).timestamp ?? '', /is in the future/)
+    assert.match(errorsOf({ timestamp: '2026-06-03T08:00' }).timestamp ?? '', /is in the future/)
+    const zone = process.env.TZ
+    try {
+      process.env.TZ = 'Europe/Berlin'
+      assert.match(errorsOf({ timestamp: '2026-03-29T02:30' }).timestamp ?? '', /clocks were put forward/)
+      for (const timestamp of ['2026-03-29T01:59', '2026-03-29T03:00:30', '2025-10-26T02:30']) {
+        assert.deepEqual(errorsOf({ timestamp }), {})
+      }
+    } finally {
+      if (zone === undefined) delete process.env.TZ
+      else process.env.TZ = zone
+    }
+  })
+
+  test('takes no song of blanks', () => {
+    const song = {
+      user_id: RUN.user_id,
+      song_name: '  ',
+      artist: '\u00a0',
+      song_duration: '4:07',
+      timestamp: RUN.timestamp,
+    }
+    const { errors } = buildEvent('music_info', song, 'km', NOW)
+    assert.deepEqual(errors, { song_name: 'is missing', artist: 'is missing' })
+    const { event } = buildEvent('music_info', { ...song, song_name: ' Go ', artist: 'x' }, 'km', NOW)
+    assert.equal(event.song_name, 'Go')
+  })
 })
 
+describe('A list of which more was loaded', () => {
+  test('loses no row that was shown, whatever arrives, and shows what arrived', async () => {
+    const ids = fc.uniqueArray(fc.nat({ max: 400 }), { minLength: 1, maxLength: 80 })
+    const check = fc.asyncProperty(ids, ids, fc.nat({ max: 80 }), async (before, arrived, loaded) => {
+      const order = (rows: readonly number[]) => [...new Set(rows)].sort((a, b) => b - a)
+      const shown = order(before).slice(0, Math.max(3, loaded))
+      const { rows, next } = await reloadRows(shown, pagesOf(order([...before, ...arrived])))
+      const all = order([...before, ...arrived])
+      assert.deepEqual(rows, all.slice(0, rows.length))
+      if (shown.length > 3) for (const row of shown) assert.ok(rows.includes(row), `${row} of ${shown}`)
+      assert.equal(next === undefined, rows.length === all.length)
+    })
+    await fc.assert(check, { numRuns: 100 })
+  })
+
+  test('is done with a row that is no longer there', async () => {
+    const { rows } = await reloadRows([9, 8, 7, 6, 5], pagesOf([9, 8, 6, 4]))
+    assert.deepEqual(rows, [9, 8, 6, 4])
+  })
+
+  test('grows by no more than what has arrived', async () => {
+    const shown = [9, 8, 7, 6, 5]
+    const { rows, next } = await reloadRows(shown, pagesOf([11, 10, 9, 8, 7, 6, 5, 4, 3]))
+    assert.deepEqual([rows, next], [[11, 10, ...shown], '7'])
+  })
+})
+
+/** A list as a service gives it: at most forty rows a page. */
+function pagesOf(all: readonly number[]) {
+  const page = (from: number, limit: number) => {
+    const next = from + limit < all.length ? String(from + limit) : undefined
+    return Promise.resolve({ answer: all.slice(from, from + limit), next })
+  }
+  return {
+    ...{ pageRows: 3, limitMax: 40, keyOf: String, signal: new AbortController().signal },
+    firstPage: (limit: number) => page(0, limit),
+    nextPage: (address: string, limit: number) => page(Number(address), limit),
+  }
+}
+
 describe('A file', () => {
+  const collect = async (texts: AsyncIterable<{ text: string }>) => {
+    const found: string[] = []
+    for await (const { text } of texts) found.push(text)
+    return found
+  }
+
+  test('that is one array is cut into its elements, however the bytes come', async () => {
+    const value = fc.object({
+      maxDepth: 2,
+      values: [fc.string({ unit: fc.constantFrom('"', '\\', ']', ',', '{', 'ü', ' ') })],
+    })
+    const check = fc.asyncProperty(fc.array(value), fc.constantFrom(0, 2), async (values, indent) => {
+      const text = ` ${JSON.stringify(values, undefined, indent)} \n`
+      const file = new Blob(text.match(/.{1,7}/gsu) ?? [])
+      const found = await collect(elementsOf(file, new AbortController().signal))
+      assert.deepEqual(
+        found.map((text) => JSON.parse(text)),
+        values.map((one) => JSON.parse(JSON.stringify(one))),
+      )
+    })
+    await fc.assert(check, { numRuns: 50 })
+    for (const [text, expected] of [
+      ['[{"a":1},', /cut off/],
+      ['[1] 2', /follows the end/],
+    ] as const) {
+      await assert.rejects(collect(elementsOf(new Blob([text]), new AbortController().signal)), expected)
+    }
+  })
+
+  test('is unpacked where it is gzipped', async () => {
+    const { signal } = new AbortController()
+    const text = 'a line\n'.repeat(50_000)
+    assert.deepEqual(await collect(linesOf(new Blob([gzipSync(text)]), signal)), text.trim().split('\n'))
+    const damaged = new Blob([gzipSync(text).subarray(0, 100)])
+    await assert.rejects(collect(linesOf(damaged, signal)), /cannot be unpacked to its end/)
+  })
+
+  test('is named where it holds no JSON', async () => {
+    const fit = Buffer.concat([Buffer.from([14, 16, 0, 0, 0, 0, 0, 0]), Buffer.from('.FIT'), Buffer.alloc(50)])
+    const kinds: [content: string | Buffer, expected: string | RegExp][] = [
+      [fit, /^is a FIT file/],
+      [gzipSync(fit), /^is a FIT file/],
+      ['<?xml version="1.0"?><gpx/>', /^is a GPX file/],
+      ['<TrainingCenterDatabase/>', /^is a TCX file/],
+      ['\ufeff<kml/>', /^is an XML file/],
+      ['<!doctype html><html>', /^is an HTML page/],
+      [Buffer.from('PK\x03\x04....'), /^is a ZIP archive/],
+      [Buffer.from('\ufeff{}', 'utf16le'), /^is UTF-16 text/],
+      [Buffer.from([1, 2, 3, 0xff]), /^is a binary file/],
+      [Buffer.from([0x1f, 0x8b, 1, 2, 3]), /cannot be unpacked/],
+      ['', /^is empty/],
+      ['[]', 'array'],
+      [' [\n {"a":1}]', 'array'],
+      [gzipSync('[{}]'), 'array'],
+      ['{"a":1}', 'lines'],
+      ['nothing', 'lines'],
+      ['ü'.repeat(20_000), 'lines'],
+    ]
+    for (const [content, expected] of kinds) {
+      const found = await recogniseContent(new Blob([content as string]))
+      if (typeof expected === 'string') assert.equal(found.kind, expected)
+      else assert.match(found.kind === 'refused' ? found.reason : found.kind, expected)
+    }
+  })
+
   test('is cut into its lines, however the bytes come', async () => {
     const anyText = fc.array(fc.string({ unit: fc.constantFrom('a', 'ü', '😀', ' ', '\r') }), { maxLength: 20 })
     const check = fc.asyncProperty(anyText, fc.boolean(), async (lines, ended) => {

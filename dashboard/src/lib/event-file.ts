@@ -1,20 +1,33 @@
 import { CATALOGUE, EVENT_TYPES, type EventType } from '../../../src/events/catalogue.ts'
 import { checkEvent } from '../../../src/events/check.ts'
-import { type FieldProblem, type Problem, post, toProblem } from './api.ts'
+import { type FieldProblem, Problem, post, toProblem } from './api.ts'
+import { EVENT_CHARACTERS_MAX, elementsOf, linesOf } from './event-texts.ts'
+import { recogniseContent } from './file-content.ts'
 
 /**
- * Sends a file of events, a line each, of any length: it is read and sent a part at a time, so the page holds some
- * hundred lines and no more. Each line is checked as the Receiver checks it, so every bad one is known by its number.
+ * Sends files of events, one after the other and of any length: each is read and sent a part at a time, so the page holds
+ * some hundred events and no more. Each is checked as the Receiver checks it, so every bad one is known by its number.
  */
 
-export type LineError = { line: number; pointer: string; detail: string }
-export type Progress = {
-  bytes: number
-  bytesTotal: number
-  lines: number
+export type LineError = { file: string; line: number; pointer: string; detail: string }
+export type FileState = 'queued' | 'sending' | 'done' | 'refused' | 'stopped' | 'failed'
+export type FileProgress = {
+  name: string
+  state: FileState
   accepted: number
   rejected: number
-  /** The first ones; `rejected` counts them all. */
+  /** Why it is refused or failed, in words that follow the name. */
+  problem: string
+}
+export type Progress = {
+  files: FileProgress[]
+  bytes: number
+  bytesTotal: number
+  accepted: number
+  rejected: number
+  /** Events that were sent without an `event_id`: sent again, they are stored again. */
+  withoutId: number
+  /** Of the first \`ERRORS_MAX\`; \`rejected\` counts them all. */
   errors: LineError[]
   state: 'sending' | 'waiting' | 'done' | 'stopped' | 'failed'
   problem: string
@@ -22,11 +35,10 @@ export type Progress = {
 
 const PART_LINES_MAX = 500
 const PART_BYTES_MAX = 256 * 1024
-const LINE_CHARACTERS_MAX = 64 * 1024
-export const ERRORS_MAX = 1000
+export const ERRORS_MAX = 100_000
 const RETRIES_MAX = 30
 
-type Part = { lines: number[]; texts: string[]; bytes: number }
+type Part = { lines: number[]; texts: string[]; bytes: number; withoutId: number }
 type Tally = { accepted: number; rejected: number; errors?: (FieldProblem & { index: number })[] }
 
 export type SendOptions = {
@@ -36,101 +48,161 @@ export type SendOptions = {
   tell: (progress: Progress) => void
 }
 
-export async function sendFile(file: File, { addIds, signal, tell }: SendOptions): Promise<Progress> {
+export async function sendFiles(files: readonly File[], options: SendOptions): Promise<Progress> {
   const progress: Progress = {
+    files: files.map(({ name }) => ({ name, state: 'queued', accepted: 0, rejected: 0, problem: '' })),
     bytes: 0,
-    bytesTotal: file.size,
-    lines: 0,
+    bytesTotal: files.reduce((sum, { size }) => sum + size, 0),
     accepted: 0,
     rejected: 0,
+    withoutId: 0,
     errors: [],
     state: 'sending',
     problem: '',
   }
-  const parts = new Map<EventType, Part>()
-  const told = () => tell({ ...progress, errors: progress.errors })
-  const reject = (line: number, errors: readonly { pointer: string; detail: string }[]) => {
-    progress.rejected++
-    for (const { pointer, detail } of errors) {
-      if (progress.errors.length < ERRORS_MAX) progress.errors.push({ line, pointer, detail })
+  let bytesBefore = 0
+  for (const [n, file] of files.entries()) {
+    const own = progress.files[n] as FileProgress
+    await new FileSender({ file, own, progress, bytesBefore }, options).send()
+    bytesBefore += file.size
+    progress.bytes = own.state === 'done' || own.state === 'refused' ? bytesBefore : progress.bytes
+    if (own.state === 'stopped' || own.state === 'failed') {
+      progress.state = own.state
+      progress.problem = own.problem
+      break
     }
   }
-  const flush = async (type: EventType) => {
-    const part = parts.get(type)
-    if (part === undefined) return
-    parts.delete(type)
-    const {
-      accepted,
-      rejected,
-      errors = [],
-    } = await sendPart(type, part, {
-      signal,
-      wait: (problem) => {
-        progress.state = 'waiting'
-        progress.problem = problem.message
-        told()
-      },
-    })
-    progress.state = 'sending'
-    progress.problem = ''
-    progress.accepted += accepted
-    progress.rejected += rejected
-    for (const { index, pointer, detail } of errors) {
-      if (progress.errors.length < ERRORS_MAX) progress.errors.push({ line: part.lines[index] ?? 0, pointer, detail })
-    }
-    told()
-  }
-  try {
-    for await (const { text, number, bytes } of linesOf(file, signal)) {
-      progress.bytes = bytes
-      if (text.trim() === '') continue
-      progress.lines++
-      const read = readLine(text)
-      if (!read.ok) {
-        reject(number, read.errors)
-        continue
-      }
-      const line = addIds && !read.hasId ? await withId(text.trim()) : text.trim()
-      const part = parts.get(read.type) ?? { lines: [], texts: [], bytes: 0 }
-      parts.set(read.type, part)
-      part.lines.push(number)
-      part.texts.push(line)
-      part.bytes += line.length
-      if (part.texts.length >= PART_LINES_MAX || part.bytes >= PART_BYTES_MAX) await flush(read.type)
-    }
-    for (const type of EVENT_TYPES) await flush(type)
-    progress.bytes = file.size
-    progress.state = 'done'
-  } catch (error) {
-    progress.state = signal.aborted ? 'stopped' : 'failed'
-    progress.problem = signal.aborted ? '' : toProblem(error).message
-  }
-  progress.errors.sort((a, b) => a.line - b.line)
-  told()
+  if (progress.state === 'sending') progress.state = 'done'
+  options.tell({ ...progress })
   return progress
 }
 
-/** While the log is away the part is kept and sent again: its lines have ids, so none is doubled. */
-async function sendPart(
-  type: EventType,
-  { texts }: Part,
-  { signal, wait }: { signal: AbortSignal; wait: (problem: Problem) => void },
-): Promise<Tally> {
-  for (let tried = 0; ; tried++) {
+type Sending = { file: File; own: FileProgress; progress: Progress; bytesBefore: number }
+
+/** One file's way to the Receiver; what becomes of it goes into its own progress and that of all files. */
+class FileSender {
+  readonly #sending: Sending
+  readonly #options: SendOptions
+  readonly #parts = new Map<EventType, Part>()
+
+  constructor(sending: Sending, options: SendOptions) {
+    this.#sending = sending
+    this.#options = options
+  }
+
+  async send(): Promise<void> {
+    const { file, own, progress } = this.#sending
+    const { signal } = this.#options
+    own.state = 'sending'
+    const errorsBefore = progress.errors.length
     try {
-      return await post<Tally>(`/receiver${CATALOGUE[type].path}`, texts.join('\n'), {
-        type: 'application/x-ndjson',
-        signal,
-      })
+      const content = await recogniseContent(file)
+      if (content.kind === 'refused') {
+        own.state = 'refused'
+        own.problem = content.reason
+        return
+      }
+      for await (const one of content.kind === 'array' ? elementsOf(file, signal) : linesOf(file, signal)) {
+        progress.bytes = this.#sending.bytesBefore + one.bytes
+        if (one.text.trim() !== '') await this.#take(one.text.trim(), one.number)
+      }
+      await this.#flushAll()
+      own.state = 'done'
     } catch (error) {
-      const problem = toProblem(error)
-      if (problem.code === 'invalid_events')
-        return { accepted: 0, rejected: texts.length, errors: problem.errors as never }
-      if (!problem.isAway || signal.aborted || tried >= RETRIES_MAX) throw error
-      wait(problem)
-      await new Promise((resolve) => setTimeout(resolve, Math.min(5000, 500 * 1.5 ** tried)))
+      own.state = signal.aborted ? 'stopped' : 'failed'
+      own.problem = signal.aborted ? '' : toProblem(error).message
+    } finally {
+      const errors = progress.errors.splice(errorsBefore)
+      progress.errors.push(...errors.sort((a, b) => a.line - b.line))
+      this.#tell()
     }
   }
+
+  async #take(text: string, number: number): Promise<void> {
+    const read = readLine(text)
+    if (!read.ok) {
+      this.#reject(1)
+      this.#name(read.errors.map((error) => ({ line: number, ...error })))
+      return
+    }
+    // Good JSON has line breaks between its members only, where they are blanks.
+    const bare = text.replaceAll(/[\r\n]+/g, ' ')
+    const line = this.#options.addIds && !read.hasId ? await withId(bare) : bare
+    const part = this.#parts.get(read.type) ?? { lines: [], texts: [], bytes: 0, withoutId: 0 }
+    this.#parts.set(read.type, part)
+    part.lines.push(number)
+    part.texts.push(line)
+    part.bytes += line.length
+    // An id is added in a secure context only.
+    if (!read.hasId && line === bare) part.withoutId++
+    if (part.texts.length >= PART_LINES_MAX || part.bytes >= PART_BYTES_MAX) await this.#flush(read.type)
+  }
+
+  async #flushAll(): Promise<void> {
+    for (const type of EVENT_TYPES) await this.#flush(type)
+  }
+
+  async #flush(type: EventType): Promise<void> {
+    const part = this.#parts.get(type)
+    if (part === undefined) return
+    this.#parts.delete(type)
+    const { own, progress } = this.#sending
+    const { accepted, rejected, errors = [] } = await this.#post(type, part)
+    progress.state = 'sending'
+    progress.problem = ''
+    progress.accepted += accepted
+    own.accepted += accepted
+    if (accepted > 0) progress.withoutId += part.withoutId
+    this.#reject(rejected)
+    this.#name(errors.map(({ index, pointer, detail }) => ({ line: part.lines[index] ?? 0, pointer, detail })))
+    this.#tell()
+  }
+
+  /** While the log is away the part is kept and sent again, where its events have ids: then none is doubled. */
+  async #post(type: EventType, { texts, lines, withoutId }: Part): Promise<Tally> {
+    const { signal } = this.#options
+    for (let tried = 0; ; tried++) {
+      try {
+        return await post<Tally>(`/receiver${CATALOGUE[type].path}`, texts.join('\n'), {
+          type: 'application/x-ndjson',
+          signal,
+        })
+      } catch (error) {
+        const problem = toProblem(error)
+        if (problem.code === 'invalid_events')
+          return { accepted: 0, rejected: texts.length, errors: problem.errors as never }
+        if (!problem.isAway || signal.aborted || tried >= RETRIES_MAX) throw error
+        if (withoutId > 0 && problem.code !== 'overloaded') throw toUnknownFate(problem, lines)
+        this.#sending.progress.state = 'waiting'
+        this.#sending.progress.problem = problem.message
+        this.#tell()
+        await new Promise((resolve) => setTimeout(resolve, Math.min(5000, 500 * 1.5 ** tried)))
+      }
+    }
+  }
+
+  #reject(count: number): void {
+    this.#sending.progress.rejected += count
+    this.#sending.own.rejected += count
+  }
+
+  #name(errors: readonly Omit<LineError, 'file'>[]): void {
+    const { progress, file } = this.#sending
+    for (const error of errors.slice(0, ERRORS_MAX - progress.errors.length)) {
+      progress.errors.push({ file: file.name, ...error })
+    }
+  }
+
+  #tell(): void {
+    const { progress } = this.#sending
+    this.#options.tell({ ...progress, files: progress.files.map((one) => ({ ...one })) })
+  }
+}
+
+/** What cannot be sent again without harm, and was taken or not. */
+function toUnknownFate({ status, code, message }: Problem, lines: readonly number[]): Problem {
+  const detail = `${message} Of lines ${lines[0]} to ${lines.at(-1)} nobody knows whether they were taken; having no event_id, they were not sent again.`
+  return new Problem({ status, code, detail })
 }
 
 type ReadLine =
@@ -146,7 +218,7 @@ const OWN_FIELDS = EVENT_TYPES.map((type) => {
 
 export function readLine(text: string): ReadLine {
   const bad = (detail: string): ReadLine => ({ ok: false, errors: [{ pointer: '', detail }] })
-  if (text.length > LINE_CHARACTERS_MAX) return bad(`is longer than ${LINE_CHARACTERS_MAX} characters`)
+  if (text.length > EVENT_CHARACTERS_MAX) return bad(`is longer than ${EVENT_CHARACTERS_MAX} characters`)
   let value: unknown
   try {
     value = JSON.parse(text)
@@ -170,31 +242,4 @@ async function withId(line: string): Promise<string> {
   const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', new TextEncoder().encode(line)))
   const hex = Array.from(digest.subarray(0, 16), (byte) => byte.toString(16).padStart(2, '0')).join('')
   return `${line.slice(0, -1)},"event_id":"sha256-${hex}"}`
-}
-
-/** Lines are numbered from 1. A line that has no end is cut where it is too long to be good. */
-export async function* linesOf(
-  file: Blob,
-  signal: AbortSignal,
-): AsyncGenerator<{ text: string; number: number; bytes: number }> {
-  const reader = file.stream().getReader()
-  const decoder = new TextDecoder()
-  let [rest, number, bytes] = ['', 0, 0]
-  try {
-    for (;;) {
-      signal.throwIfAborted()
-      const { done, value } = await reader.read()
-      if (done) break
-      bytes += value.byteLength
-      rest += decoder.decode(value, { stream: true })
-      const lines = rest.split('\n')
-      rest = lines.pop() as string
-      for (const text of lines) yield { text, number: ++number, bytes }
-      if (rest.length > 2 * LINE_CHARACTERS_MAX) rest = rest.slice(0, LINE_CHARACTERS_MAX + 1)
-    }
-    rest += decoder.decode()
-    if (rest !== '') yield { text: rest, number: ++number, bytes }
-  } finally {
-    reader.cancel().catch(() => {})
-  }
 }
