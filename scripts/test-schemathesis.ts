@@ -83,6 +83,7 @@ async function sendEvents(receiver: string, keys: boolean): Promise<void> {
 async function check({ service, address, keys }: Target): Promise<boolean> {
   const began = performance.now()
   const args = [
+    `--config-file=${ROOT}scripts/schemathesis.toml`,
     'run',
     `${address}/openapi.json`,
     '--checks=all',
