@@ -20,6 +20,12 @@ export type AnomalyThresholds = {
   eventsPerMinute: number
   /** How many robust standard deviations a runner's own runs may be from the median. */
   baselineDeviations: number
+  /** By how much an event may say to have begun after it was received: clocks are not all right. */
+  futureSeconds: number
+  /** An event that says to have begun in an earlier year is an AncientTimestamp. */
+  firstYear: number
+  /** A run that takes more is an EndlessRun. */
+  endlessRunSeconds: number
 }
 
 type ReadNumber = (name: string, standard: number, min: number, max: number) => number
@@ -34,6 +40,9 @@ export function readAnomalyThresholds(number: ReadNumber): AnomalyThresholds {
     songOverlapSeconds: number('ANOMALY_SONG_OVERLAP_SECONDS', 15, 0, 86_400),
     eventsPerMinute: number('ANOMALY_EVENTS_PER_MINUTE', 300, 1, 1_000_000),
     baselineDeviations: number('ANOMALY_BASELINE_DEVIATIONS', 6, 2, 100),
+    futureSeconds: number('ANOMALY_FUTURE_SECONDS', 86_400, 0, 31_536_000),
+    firstYear: number('ANOMALY_FIRST_YEAR', 1980, 0, 9999),
+    endlessRunSeconds: number('ANOMALY_ENDLESS_RUN_SECONDS', 604_800, 1, 31_536_000),
   }
 }
 

@@ -34,6 +34,21 @@ export const ANOMALIES = {
       'A play that says to have gone on after the next one of the same listener began, for more than ' +
       'ANOMALY_SONG_OVERLAP_SECONDS: longer than it can have been played',
   },
+  FutureTimestamp: {
+    of: 'every type',
+    unit: 'seconds',
+    description: 'An event that says to have begun more than ANOMALY_FUTURE_SECONDS after it was received',
+  },
+  AncientTimestamp: {
+    of: 'every type',
+    unit: 'the year (UTC)',
+    description: 'An event that says to have begun before the year ANOMALY_FIRST_YEAR',
+  },
+  EndlessRun: {
+    of: 'running_stats',
+    unit: 'seconds',
+    description: 'A run that says to have taken more than ANOMALY_ENDLESS_RUN_SECONDS',
+  },
   RateBurst: {
     of: 'every type',
     unit: 'events',

@@ -14,6 +14,10 @@ const USERS = [1, 2].map((digit) => `0000000${digit}-6c54-4b01-90e6-d701748f0851
 const ours = {
   user_id: fc.constantFrom(...USERS),
   timestamp: fc.integer({ min: 0, max: 40 * 24 }).map((hour) => BEGIN + hour * 3_600_000),
+  /** When all of it was sent, by devices whose clocks were right. */
+  date_created: fc.constant(BEGIN + 41 * 86_400_000),
+  /** Mostly of runs as they are. */
+  duration: fc.oneof(fc.integer({ min: 0, max: 7200 }), fc.double({ min: 0, max: 31_536_000, noNaN: true })),
   trace_id: fc.integer({ min: 0, max: 150 }).map((n) => `00000000-0000-4000-8000-${String(n).padStart(12, '0')}`),
 }
 /** Some of them are repeats, and most overlap; now and then many come at once. */
@@ -51,6 +55,39 @@ describe('Judging', () => {
     assert.deepEqual(
       again.found.filter(({ anomaly }) => !known.has(anomaly.anomaly_id)),
       [],
+    )
+  })
+
+  test('says the same of all others where runs that cannot be are among them', () => {
+    const usual = fc.record({
+      distance: fc.constantFrom(5000, 5100, 5200, 25_000),
+      duration: fc.constantFrom(1800, 1900),
+    })
+    const farOff = fc.constantFrom(10, 5000, 90_000)
+    const impossible = fc.oneof(
+      fc.record({ distance: farOff, duration: fc.constant(1800), year: fc.constantFrom(0, 1970, 1979, 2030, 9999) }),
+      fc.record({ distance: farOff, duration: fc.integer({ min: 604_801, max: 31_536_000 }) }),
+    )
+    const inTurn = fc.array(
+      fc.oneof(
+        usual.map((run) => ({ run, isImpossible: false })),
+        impossible.map((run) => ({ run, isImpossible: true })),
+      ),
+      { minLength: 20, maxLength: 60, size: 'max' },
+    )
+    fc.assert(
+      fc.property(inTurn, (sent) => {
+        const events = sent.map(({ run, isImpossible }, n) => ({ logged: toRun(n, run), isImpossible }))
+        const others = events.filter((event) => !event.isImpossible).map(({ logged }) => logged)
+        const ids = new Set(others.map(({ event }) => event.trace_id))
+        const all = findAll(events.map(({ logged }) => logged))
+        assert.deepEqual(
+          all.filter(({ trace_id }) => ids.has(trace_id)),
+          findAll(others),
+        )
+        const told = new Set(all.map(({ trace_id }) => trace_id))
+        for (const { logged, isImpossible } of events) assert.ok(!isImpossible || told.has(logged.event.trace_id))
+      }),
     )
   })
 
@@ -140,6 +177,22 @@ describe('What is remembered of a user', () => {
     )
   })
 })
+
+/** A run a day, received when it began. */
+function toRun(n: number, { year, ...run }: { distance: number; duration: number; year?: number }): LoggedEvent {
+  const trace_id = `00000000-0000-4000-8000-${String(n).padStart(12, '0')}`
+  const began = BEGIN + n * 86_400_000
+  const timestamp = year === undefined ? began : new Date(BEGIN).setUTCFullYear(year)
+  const fields = { user_id: USERS[0] as string, ...run, timestamp }
+  const event = { type: 'running_stats' as const, trace_id, date_created: began, fields }
+  return { offset: n, appendTime: began, event }
+}
+
+function findAll(events: readonly LoggedEvent[]) {
+  const unhurried = { ...anomalyThresholds, eventsPerMinute: 1_000_000 }
+  const { found } = judgeEvents('running_stats', events, { before: new Map(), thresholds: unhurried })
+  return found.map(({ anomaly }) => anomaly)
+}
 
 function judgeInBatches(type: JudgedType, events: readonly LoggedEvent[], cuts: readonly number[]) {
   const ends = [...cuts.toSorted((a, b) => a - b), events.length]

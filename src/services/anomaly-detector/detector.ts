@@ -2,7 +2,16 @@ import type { AnomalyThresholds } from '../../config.ts'
 import type { RunifyEvent } from '../../events/catalogue.ts'
 import { type EpochMs, MS_PER_DAY } from '../../events/instant.ts'
 import { type Anomaly, anomalyId } from './anomaly.ts'
-import { BASELINE_DAYS, type Finding, PLAY_RULES, RUN_RULES, type Rule } from './rules.ts'
+import {
+  BASELINE_DAYS,
+  type Finding,
+  type ImpossibilityRule,
+  PLAY_IMPOSSIBILITIES,
+  PLAY_RULES,
+  RUN_IMPOSSIBILITIES,
+  RUN_RULES,
+  type Rule,
+} from './rules.ts'
 import {
   countArrival,
   decodeState,
@@ -59,6 +68,7 @@ export function judgeEvents(
 /** What is to be known of a type to judge its events. */
 type Judging<T extends JudgedType, E extends Remembered> = {
   rules: readonly Rule<E>[]
+  impossibilities: readonly ImpossibilityRule<E>[]
   form: EventForm<E>
   bounds: MemoryBounds
   toRemember: (event: RunifyEvent<T>) => E
@@ -68,6 +78,7 @@ const AGE_MS_MAX = BASELINE_DAYS * MS_PER_DAY
 
 const RUNS: Judging<'running_stats', KnownRun> = {
   rules: RUN_RULES,
+  impossibilities: RUN_IMPOSSIBILITIES,
   form: RUN_FORM,
   bounds: { eventsMax: 500, ageMsMax: AGE_MS_MAX },
   toRemember: ({ trace_id, fields: { timestamp, duration, distance } }) => {
@@ -77,6 +88,7 @@ const RUNS: Judging<'running_stats', KnownRun> = {
 
 const PLAYS: Judging<'music_info', KnownPlay> = {
   rules: PLAY_RULES,
+  impossibilities: PLAY_IMPOSSIBILITIES,
   form: PLAY_FORM,
   // More than come in disorder, and few enough to be written again with each batch.
   bounds: { eventsMax: 32, ageMsMax: AGE_MS_MAX },
@@ -101,8 +113,9 @@ function judgeAll<T extends JudgedType, E extends Remembered>(
       states.set(user_id, state)
     }
     try {
-      for (const finding of judgeOne(judging, state, toRemember(event), { appendTime, thresholds })) {
-        const anomaly = toAnomaly(finding, { user_id, date_created: event.date_created })
+      const { date_created } = event
+      for (const finding of judgeOne(judging, state, toRemember(event), { appendTime, date_created, thresholds })) {
+        const anomaly = toAnomaly(finding, { user_id, date_created })
         if (!found.has(anomaly.anomaly_id)) found.set(anomaly.anomaly_id, { offset, anomaly })
       }
     } catch (error) {
@@ -114,17 +127,23 @@ function judgeAll<T extends JudgedType, E extends Remembered>(
   return { found: [...found.values()], states: new Map(after), refused }
 }
 
-/** Changes the state. A repeat, which Storage drops too, changes nothing and is nothing. */
+/**
+ * Changes the state. A repeat, which Storage drops too, changes nothing and is nothing. What cannot be is held against
+ * nothing and nothing against it: it says nothing of the user.
+ */
 function judgeOne<E extends Remembered>(
-  { rules, bounds }: Pick<Judging<JudgedType, E>, 'rules' | 'bounds'>,
+  { rules, impossibilities, bounds }: Pick<Judging<JudgedType, E>, 'rules' | 'impossibilities' | 'bounds'>,
   state: UserState<E>,
   event: E,
-  { appendTime, thresholds }: { appendTime: EpochMs; thresholds: AnomalyThresholds },
+  context: { appendTime: EpochMs; date_created: EpochMs; thresholds: AnomalyThresholds },
 ): Finding[] {
   if (knows(state, event.trace_id)) return []
-  const findings = rules.flatMap((rule) => rule(event, state.events, thresholds))
+  const { appendTime, date_created, thresholds } = context
+  const impossible = impossibilities.flatMap((rule) => rule(event, date_created, thresholds))
+  const known = impossible.length > 0 ? [] : state.events
+  const findings = [...impossible, ...rules.flatMap((rule) => rule(event, known, thresholds))]
   findings.push(...judgeRate(state, event, { appendTime, max: thresholds.eventsPerMinute }))
-  remember(state, event, { ...bounds, now: appendTime })
+  if (impossible.length === 0) remember(state, event, { ...bounds, now: appendTime })
   return findings
 }
 

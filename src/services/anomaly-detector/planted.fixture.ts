@@ -108,6 +108,9 @@ const PLANTERS: Record<AnomalyType, (runner: Runner) => Sent[] | undefined> = {
       { second: 0, song_duration: 240 },
       { second: runner.random.whole(10, 200), song_duration: 180 },
     ]),
+  FutureTimestamp: (runner) => misdated(runner, (begin) => begin + runner.random.whole(2, 3000) * MS_PER_DAY),
+  AncientTimestamp: (runner) => misdated(runner, () => runner.random.whole(0, 3000) * MS_PER_DAY),
+  EndlessRun: (runner) => plantRun(runner, { distance: 20_000, duration: runner.random.whole(8, 300) * 86_400 }),
   RateBurst: (runner) => {
     // A player that sends what it remembers of the day; the one with which there are too many comes first in the list.
     const plays = Array.from({ length: 310 }, (_, n) => ({ second: n * 120, song_duration: 110 }))
@@ -122,6 +125,14 @@ const PLANTERS: Record<AnomalyType, (runner: Runner) => Sent[] | undefined> = {
 function plantRun(runner: Runner, run: Pick<Run, 'distance' | 'duration'>): Sent[] | undefined {
   const day = freeDay(runner)
   return day === undefined ? undefined : [sentRun(runner.user_id, { begin: day + 10 * HOUR_MS, ...run })]
+}
+
+/** By a clock that was never set, or far too far: as usual but for its time. */
+function misdated(runner: Runner, toWrong: (begin: EpochMs) => EpochMs): Sent[] | undefined {
+  const [sent] = plantRun(runner, { distance: 5000, duration: 1800 }) ?? []
+  if (sent === undefined) return undefined
+  const timestamp = formatInstant(toWrong(parseInstant(sent.fields.timestamp as string) as EpochMs))
+  return [{ ...sent, fields: { ...sent.fields, timestamp } }]
 }
 
 function sentRun(user_id: string, { begin, distance, duration }: Pick<Run, 'begin' | 'distance' | 'duration'>): Sent {

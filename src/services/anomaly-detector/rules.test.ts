@@ -3,7 +3,15 @@ import { describe, test } from 'node:test'
 import fc from 'fast-check'
 import { readConfig } from '../../config.ts'
 import { findOutlier } from './baseline.ts'
-import { type Finding, PLAY_RULES, RUN_RULES, type Rule } from './rules.ts'
+import {
+  type Finding,
+  type ImpossibilityRule,
+  PLAY_IMPOSSIBILITIES,
+  PLAY_RULES,
+  RUN_IMPOSSIBILITIES,
+  RUN_RULES,
+  type Rule,
+} from './rules.ts'
 import type { KnownPlay, KnownRun, Remembered } from './user-state.ts'
 import { recordPace, WORLD_RECORDS } from './world-records.ts'
 
@@ -23,6 +31,13 @@ const playAt = (second: number, song_duration = 200): KnownPlay => {
 function judge<E extends Remembered>(rules: readonly Rule<E>[], event: E, known: readonly E[] = []): Finding[] {
   const inOrder = known.toSorted((a, b) => a.timestamp - b.timestamp)
   return rules.flatMap((rule) => rule(event, inOrder, thresholds))
+}
+function judgeAlone<E extends Remembered>(
+  rules: readonly ImpossibilityRule<E>[],
+  event: E,
+  received: number,
+): Finding[] {
+  return rules.flatMap((rule) => rule(event, received, thresholds))
 }
 const typesOf = (findings: readonly Finding[]) => findings.map(({ anomaly_type }) => anomaly_type)
 const judgeRun = (run: KnownRun, known: readonly KnownRun[] = []) => typesOf(judge(RUN_RULES, run, known))
@@ -125,6 +140,49 @@ describe("A runner's own past", () => {
   })
 })
 
+describe('What cannot be', () => {
+  const received = Date.UTC(2026, 10, 28)
+  const runTypes = (run: Partial<KnownRun>) => typesOf(judgeAlone(RUN_IMPOSSIBILITIES, runAt(0, run), received))
+  const playTypes = (timestamp: number) =>
+    typesOf(judgeAlone(PLAY_IMPOSSIBILITIES, { trace_id: newId(), timestamp, song_duration: 200 }, received))
+
+  test('is a run or a play of the future, by more than a clock is ahead', () => {
+    for (const types of [(timestamp: number) => runTypes({ timestamp }), playTypes]) {
+      assert.deepEqual(types(received + DAY_MS), [])
+      assert.deepEqual(types(received + DAY_MS + 1), ['FutureTimestamp'])
+      assert.deepEqual(types(Date.UTC(9999, 11, 31)), ['FutureTimestamp'])
+    }
+  })
+
+  test('is one from before 1980', () => {
+    for (const types of [(timestamp: number) => runTypes({ timestamp }), playTypes]) {
+      assert.deepEqual(types(Date.UTC(1980, 0, 1)), [])
+      assert.deepEqual(types(Date.UTC(1980, 0, 1) - 1), ['AncientTimestamp'])
+      assert.deepEqual(types(-62_167_219_200_000), ['AncientTimestamp'])
+    }
+  })
+
+  test('is a run of more than a week', () => {
+    assert.deepEqual(runTypes({ duration: 7 * 86_400 }), [])
+    assert.deepEqual(runTypes({ duration: 7 * 86_400 + 0.5 }), ['EndlessRun'])
+  })
+
+  test('is told in words of what was sent and what would have to be', () => {
+    const run = runAt(0, { timestamp: Date.UTC(9999, 11, 31), duration: 31_536_000 })
+    assert.deepEqual(
+      judgeAlone(RUN_IMPOSSIBILITIES, run, received).map(({ description }) => description),
+      [
+        'It says to have begun at 9999-12-31T00:00:00.000Z, more than 86,400 s after it was received at 2026-11-28T00:00:00.000Z.',
+        'The run says to have taken 31,536,000 s, more than 604,800 s.',
+      ],
+    )
+    const play = { trace_id: newId(), timestamp: 0, song_duration: 200 }
+    const [ancient] = judgeAlone(PLAY_IMPOSSIBILITIES, play, received)
+    assert.equal(ancient?.description, 'It says to have begun at 1970-01-01T00:00:00.000Z, before the year 1980.')
+    assert.deepEqual([ancient?.value, ancient?.threshold], [1970, 1980])
+  })
+})
+
 describe('Every finding', () => {
   const anyInstant = fc.integer({ min: -62_167_219_200_000, max: 253_402_300_799_999 })
   /** All doubles there are between the bounds, with those at the edges among them far more often than by chance. */
@@ -153,18 +211,25 @@ describe('Every finding', () => {
       anyRun,
     )
     fc.assert(
-      fc.property(anyRun, fc.array(fc.tuple(anyKnown, shortly), { maxLength: 40 }), (run, others) => {
-        const known = others.map(([other, before]) => ({ ...other, timestamp: run.timestamp - before }))
-        checkAll(judge(RUN_RULES, run, known))
-      }),
+      fc.property(
+        anyRun,
+        fc.array(fc.tuple(anyKnown, shortly), { maxLength: 40 }),
+        anyInstant,
+        (run, others, received) => {
+          const known = others.map(([other, before]) => ({ ...other, timestamp: run.timestamp - before }))
+          checkAll(judge(RUN_RULES, run, known))
+          checkAll(judgeAlone(RUN_IMPOSSIBILITIES, run, received))
+        },
+      ),
       { numRuns: 1000 },
     )
   })
 
   test('of any play does so too', () => {
     fc.assert(
-      fc.property(anyPlay, fc.array(anyPlay, { maxLength: 32 }), (play, known) => {
+      fc.property(anyPlay, fc.array(anyPlay, { maxLength: 32 }), anyInstant, (play, known, received) => {
         checkAll(judge(PLAY_RULES, play, known))
+        checkAll(judgeAlone(PLAY_IMPOSSIBILITIES, play, received))
       }),
     )
   })

@@ -1,5 +1,5 @@
 import type { AnomalyThresholds } from '../../config.ts'
-import { formatInstant, MS_PER_DAY } from '../../events/instant.ts'
+import { type EpochMs, formatInstant, MS_PER_DAY } from '../../events/instant.ts'
 import type { AnomalyType } from './anomaly.ts'
 import { findOutlier } from './baseline.ts'
 import { isBefore, type KnownPlay, type KnownRun, type Remembered } from './user-state.ts'
@@ -36,6 +36,20 @@ export const RUN_RULES: readonly Rule<KnownRun>[] = [
 
 export const PLAY_RULES: readonly Rule<KnownPlay>[] = [longSong, shortSong, overlappingSong]
 
+/** A rule of what cannot be. It knows only the event, and when Runify received it. */
+export type ImpossibilityRule<E extends Remembered> = (
+  event: E,
+  received: EpochMs,
+  thresholds: AnomalyThresholds,
+) => readonly Finding[]
+
+export const PLAY_IMPOSSIBILITIES: readonly ImpossibilityRule<KnownPlay>[] = [futureTimestamp, ancientTimestamp]
+export const RUN_IMPOSSIBILITIES: readonly ImpossibilityRule<KnownRun>[] = [
+  futureTimestamp,
+  ancientTimestamp,
+  endlessRun,
+]
+
 /** How much of the runner's past counts, and how many runs it takes to say what is usual. */
 export const BASELINE_DAYS = 90
 export const BASELINE_RUNS_MIN = 10
@@ -50,6 +64,33 @@ const COMPARED_SECONDS_MAX = 2 * 86_400
 const DISTANCE_DEVIATION_MIN = 0.15
 const PACE_DEVIATION_MIN = 0.05
 const NOTHING: readonly Finding[] = []
+
+function futureTimestamp(
+  event: Remembered,
+  received: EpochMs,
+  { futureSeconds }: AnomalyThresholds,
+): readonly Finding[] {
+  const value = (event.timestamp - received) / 1000
+  if (!(value > futureSeconds)) return NOTHING
+  const description =
+    `It says to have begun at ${formatInstant(event.timestamp)}, more than ${seconds(futureSeconds)} after it was ` +
+    `received at ${formatInstant(received)}.`
+  return [{ anomaly_type: 'FutureTimestamp', about: event, value, threshold: futureSeconds, description }]
+}
+
+function ancientTimestamp(event: Remembered, _: EpochMs, { firstYear }: AnomalyThresholds): readonly Finding[] {
+  const value = new Date(event.timestamp).getUTCFullYear()
+  if (!(value < firstYear)) return NOTHING
+  const description = `It says to have begun at ${formatInstant(event.timestamp)}, before the year ${firstYear}.`
+  return [{ anomaly_type: 'AncientTimestamp', about: event, value, threshold: firstYear, description }]
+}
+
+function endlessRun(run: KnownRun, _: EpochMs, { endlessRunSeconds }: AnomalyThresholds): readonly Finding[] {
+  const { duration } = run
+  if (!(duration > endlessRunSeconds)) return NOTHING
+  const description = `The run says to have taken ${seconds(duration)}, more than ${seconds(endlessRunSeconds)}.`
+  return [{ anomaly_type: 'EndlessRun', about: run, value: duration, threshold: endlessRunSeconds, description }]
+}
 
 function longRun(run: KnownRun, _known: readonly KnownRun[], { longRunMetres }: AnomalyThresholds): readonly Finding[] {
   const { distance } = run
