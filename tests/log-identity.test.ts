@@ -9,6 +9,8 @@ import { getJson, type Json, post, type Runify, settled, spawnRunify, temporaryF
 /** A log that is lost or put back without the files that go with it: nothing of it is taken for what was read before. */
 
 const FOLLOWERS = ['storage', 'anomaly-detector'] as const
+/** A consumer tries again every five seconds; a loaded machine takes longer. */
+const WAIT_MS_MAX = 120_000
 const REBUILDS = ['store', 'anomalies'] as const
 
 describe('A log that does not belong to the store', () => {
@@ -35,7 +37,7 @@ describe('A log that does not belong to the store', () => {
     await rebuildAll(folder.path)
     await withRunify(folder.path, async (runify) => {
       await ready(runify)
-      await settled(runify)
+      await settled(runify, WAIT_MS_MAX)
       assert.deepEqual(await idsOf(runify), sent.toSorted())
       assert.equal((await getJson(`${runify.addresses.processing}/stats`)).num_running_stats, sent.length)
       assert.equal((await audit(runify)).equal, true)
@@ -62,7 +64,7 @@ describe('A log that does not belong to the store', () => {
     await rebuildAll(folder.path)
     await withRunify(folder.path, async (runify) => {
       await ready(runify)
-      await settled(runify)
+      await settled(runify, WAIT_MS_MAX)
       assert.equal((await idsOf(runify)).length, 70)
     })
   })
@@ -74,15 +76,15 @@ describe('A log that does not belong to the store', () => {
     await withRunify(folder.path, async (runify) => {
       await send(runify, 25)
       const { processing, storage } = runify.addresses
-      await waitFor(async () => (await getJson(`${storage}/stats`)).num_running_stats === 25)
-      await waitFor(async () => /but the store is of another log/.test(await reason(processing)))
+      await waitFor(async () => (await getJson(`${storage}/stats`)).num_running_stats === 25, WAIT_MS_MAX)
+      await waitFor(async () => /but the store is of another log/.test(await reason(processing)), WAIT_MS_MAX)
       assert.equal((await getJson(`${processing}/stats`)).num_running_stats, 10)
     })
     const { code, stderr } = await runCli(['rebuild', 'statistics'], '', { RUNIFY_DATA_DIR: folder.path })
     // 1: what was counted of the other log is not what this store has.
     assert.deepEqual([code, stderr], [1, ''])
     await withRunify(folder.path, async (runify) => {
-      await settled(runify)
+      await settled(runify, WAIT_MS_MAX)
       assert.equal((await getJson(`${runify.addresses.processing}/stats`)).num_running_stats, 25)
       assert.equal((await fetch(`${runify.addresses.processing}/health/ready`)).status, 200)
     })
@@ -104,9 +106,9 @@ async function send({ addresses }: Runify, count: number): Promise<string[]> {
 
 async function sendAndSettle(runify: Runify, count: number): Promise<void> {
   await send(runify, count)
-  await settled(runify)
+  await settled(runify, WAIT_MS_MAX)
   const detector = runify.addresses['anomaly-detector']
-  await waitFor(async () => (await getJson(`${detector}/stats`)).behind === 0)
+  await waitFor(async () => (await getJson(`${detector}/stats`)).behind === 0, WAIT_MS_MAX)
 }
 
 /** Why a service is not ready; nothing where it is. */
@@ -118,7 +120,7 @@ async function reason(address: string): Promise<string> {
 
 async function refused({ addresses }: Runify, pattern: RegExp): Promise<void> {
   for (const service of FOLLOWERS) {
-    await waitFor(async () => pattern.test(await reason(addresses[service]))).catch(async (cause) => {
+    await waitFor(async () => pattern.test(await reason(addresses[service])), WAIT_MS_MAX).catch(async (cause) => {
       throw new Error(`${service}: ${(await reason(addresses[service])) || 'ready'}`, { cause })
     })
   }
@@ -134,14 +136,14 @@ async function stillRefused(runify: Runify, { stored }: { stored: number }): Pro
   for (const service of FOLLOWERS) {
     const address = runify.addresses[service]
     const before = await failures(address)
-    await waitFor(async () => (await failures(address)) > before + 1)
+    await waitFor(async () => (await failures(address)) > before + 1, WAIT_MS_MAX)
     assert.notEqual(await reason(address), '', `${service} is not ready`)
   }
   assert.equal((await getJson(`${runify.addresses.storage}/stats`)).num_running_stats, stored)
 }
 
 async function ready({ addresses }: Runify): Promise<void> {
-  for (const service of FOLLOWERS) await waitFor(async () => (await reason(addresses[service])) === '')
+  for (const service of FOLLOWERS) await waitFor(async () => (await reason(addresses[service])) === '', WAIT_MS_MAX)
 }
 
 async function rebuildAll(dir: string): Promise<void> {
