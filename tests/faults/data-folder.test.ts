@@ -42,7 +42,7 @@ describe('Files that are taken away while Runify runs', () => {
     await using folder = await temporaryFolder()
     await using runify = await spawnRunify({ dir: folder.path, ...PROMPT })
     const url = `${runify.addresses.receiver}/stats/running`
-    assert.equal((await post(url, makeRun(1))).status, 201)
+    await waitFor(async () => (await post(url, makeRun(1, { event_id: 'one' }))).status === 201)
     await ready(runify, ['receiver', 'storage', 'processing', 'anomaly-detector'])
     for (const name of readdirSync(folder.path)) rmSync(join(folder.path, name))
 
@@ -79,7 +79,7 @@ describe('Files that are taken away while Runify runs', () => {
       const dir = join(folder.path, 'data')
       await using runify = await spawnRunify({ dir })
       const url = `${runify.addresses.receiver}/stats/running`
-      assert.equal((await post(url, makeRun(1))).status, 201)
+      await waitFor(async () => (await post(url, makeRun(1, { event_id: 'one' }))).status === 201)
       take(dir)
       const { status, body } = await post(url, makeRun(2))
       assert.deepEqual([status, body.code], [503, 'log_unavailable'])
@@ -93,7 +93,7 @@ describe('Files that are taken away while Runify runs', () => {
       await using folder = await temporaryFolder()
       await using runify = await spawnRunify({ dir: folder.path })
       const url = `${runify.addresses.receiver}/stats/running`
-      assert.equal((await post(url, makeRun(1))).status, 201)
+      await waitFor(async () => (await post(url, makeRun(1, { event_id: 'one' }))).status === 201)
       await ready(runify, ['receiver', service])
       renameSync(join(folder.path, name), join(folder.path, 'elsewhere'))
       await notReady(runify, service, new RegExp(`^${name} was removed`))
@@ -122,7 +122,7 @@ describe('A disk that is full', { skip: withoutMounts() }, () => {
       if (status === 201) acknowledged.add(body.trace_id as string)
       return { status, ...body }
     }
-    assert.equal((await send(0)).status, 201)
+    await waitFor(async () => (await send(0)).status === 201)
     await ready(runify, ['receiver', 'storage', 'processing', 'anomaly-detector'])
 
     fill(seen)
