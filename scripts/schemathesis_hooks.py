@@ -8,7 +8,7 @@ import schemathesis
 from schemathesis.generation import GenerationMode
 
 # Only an earlier answer has them; without one, a page is the first and a feed begins at its beginning.
-GIVEN_BY_AN_ANSWER = ("cursor", "after")
+GIVEN_BY_AN_ANSWER = ("cursor", "after", "logs")
 # Each may be left out, but the second must not be before the first.
 RANGES = (("from", "to"), ("start_timestamp", "end_timestamp"))
 

@@ -92,7 +92,7 @@ async function check({ service, address, keys }: Target): Promise<boolean> {
     '--continue-on-failure',
     // A stream without an end. Its document says that it is text, and Schemathesis would check each event against that;
     // tail.ts has suites of its own.
-    '--exclude-path=/tail',
+    ...(service === 'analyzer' ? ['--exclude-path=/tail'] : []),
     '--request-timeout=10',
     '--generation-database=none',
     '--no-color',

@@ -176,7 +176,13 @@ const DESCRIPTION =
 const HEADERS = {
   type: 'object',
   properties: {
-    'idempotency-key': { type: 'string', minLength: 1, maxLength: 128, description: 'The event_id of one event' },
+    'idempotency-key': {
+      type: 'string',
+      minLength: 1,
+      maxLength: 128,
+      pattern: VISIBLE_ASCII.source,
+      description: 'The event_id of one event',
+    },
     'content-encoding': { type: 'string', enum: ['gzip', 'zstd'], description: 'How the body is compressed' },
   },
 }
