@@ -1,8 +1,24 @@
 import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
+import { readFile } from 'node:fs/promises'
+import { promisify } from 'node:util'
 import { makeMany } from '../events.ts'
-import { getJson, getList, type Json, post, settled, waitFor } from '../harness.ts'
+import {
+  type Environment,
+  getJson,
+  getList,
+  type Json,
+  post,
+  type Runify,
+  settled,
+  spawnRunify,
+  waitFor,
+} from '../harness.ts'
 
 export type Services = Record<string, string>
+
+/** A loaded machine takes long. */
+const SETTLED_MS_MAX = 120_000
 
 /** Runs and songs of two users who stay, and of one who is forgotten. */
 export async function sendSome(addresses: Services): Promise<void> {
@@ -21,8 +37,8 @@ export async function sendSome(addresses: Services): Promise<void> {
 }
 
 export async function allHandled(addresses: Services): Promise<void> {
-  await settled({ addresses: addresses as { processing: string } })
-  await waitFor(async () => (await getJson(`${addresses['anomaly-detector']}/stats`)).behind === 0)
+  await settled({ addresses: addresses as { processing: string } }, SETTLED_MS_MAX)
+  await waitFor(async () => (await getJson(`${addresses['anomaly-detector']}/stats`)).behind === 0, SETTLED_MS_MAX)
 }
 
 /** What users see of it: the same after an upgrade. */
@@ -44,4 +60,39 @@ export async function answersOf({
     anomalies: await getList(`${detector}/anomalies?limit=1000`),
     first: await getJson(`${analyzer}/running?index=0`),
   }
+}
+
+/** A file that `make-folder.ts` has made with the code of a version. */
+export function madeBy(version: string, name: string): string {
+  return new URL(`./${version}-${name}`, import.meta.url).pathname
+}
+
+export async function unpack(archive: string, dir: string): Promise<void> {
+  await promisify(execFile)('tar', ['-xzf', archive, '-C', dir])
+}
+
+/** Today's code on what `sendSome` has left: it answers as is said in the file `answers`, and takes more. */
+export async function takesOver(environment: { dir: string } & Environment, answers: string): Promise<void> {
+  const before = JSON.parse(await readFile(answers, 'utf8')) as Json
+  await using runify = await spawnRunify(environment)
+  const { addresses } = runify
+  await allHandled(addresses)
+  assert.deepEqual(await answersOf(addresses), before)
+  for (const service of ['storage', 'processing', 'anomaly-detector'] as const) {
+    assert.equal((await fetch(`${addresses[service]}/health/ready`)).status, 200, service)
+  }
+  await takesMore(runify)
+  await runify.kill('SIGTERM')
+}
+
+async function takesMore({ addresses }: Runify): Promise<void> {
+  const found = async () => Number((await getJson(`${addresses['anomaly-detector']}/stats`)).num_anomalies)
+  const before = await found()
+  const { events } = makeMany('running', 15)
+  assert.equal((await post(`${addresses.receiver}/stats/running`, events)).status, 201)
+  await allHandled(addresses)
+  const stored = await getJson(`${addresses.storage}/stats`)
+  assert.deepEqual(stored, { num_running_stats: 45, num_music_info: 20 })
+  assert.equal((await getJson(`${addresses.processing}/stats`)).num_running_stats, 45)
+  assert.ok((await found()) > before, 'they are judged: among them are runs that came years late')
 }
