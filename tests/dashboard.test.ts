@@ -3,7 +3,18 @@ import { randomUUID } from 'node:crypto'
 import { describe, test } from 'node:test'
 import { gzipSync } from 'node:zlib'
 import fc from 'fast-check'
-import { addDays, type DayRow, daysBetween, levels, mondayOf, toWeeks, weekday } from '../dashboard/src/lib/days.ts'
+import {
+  addDays,
+  type DayRow,
+  daysBetween,
+  levels,
+  mondayOf,
+  readYear,
+  timesOfYear,
+  toWeeks,
+  weekday,
+  weeksOfYear,
+} from '../dashboard/src/lib/days.ts'
 import { readLine } from '../dashboard/src/lib/event-file.ts'
 import { buildEvent, readDistance, readDuration } from '../dashboard/src/lib/event-form.ts'
 import { elementsOf, linesOf } from '../dashboard/src/lib/event-texts.ts'
@@ -58,6 +69,37 @@ describe('Days', () => {
       }),
       { numRuns: 50 },
     )
+  })
+
+  test('make a week that two years share the same in both', () => {
+    assert.deepEqual(weeksOfYear(2024), { from: '2024-01-01', to: '2025-01-05' })
+    assert.deepEqual(weeksOfYear(2025), { from: '2024-12-30', to: '2026-01-04' })
+    const rows = [
+      ['2024-12-30', 21],
+      ['2025-01-03', 25],
+    ].map(([day, distance]) => ({ day, distance, runs: 1, duration: 1, plays: 0, listening: 0 }) as DayRow)
+    const of = (year: number) =>
+      toWeeks(rows, `${year}-01-01`, `${year}-12-31`).find(({ monday }) => monday === '2024-12-30')
+    assert.deepEqual([of(2024)?.distance, of(2025)?.distance], [46, 46])
+  })
+
+  test('make a year of any that an event can have, and of nothing else', () => {
+    for (const [text, year] of [
+      ['1', 1],
+      ['0024', 24],
+      ['2024', 2024],
+      ['9999', 9999],
+    ] as const) {
+      assert.equal(readYear(text), year)
+      assert.ok(toWeeks([], ...(Object.values(weeksOfYear(year)) as [string, string])).length >= 52)
+    }
+    for (const text of ['', '0', '-1', '2024.5', '1e3', '10000', ' 2024', 'MMXXIV']) {
+      assert.equal(readYear(text), undefined, text)
+    }
+    const { start_timestamp, end_timestamp } = timesOfYear(24)
+    assert.equal(new Date(start_timestamp).getFullYear(), 24)
+    assert.equal(new Date(Date.parse(end_timestamp as string) - 1).getFullYear(), 24)
+    assert.equal(timesOfYear(9999).end_timestamp, undefined)
   })
 
   test('are as strong as they are long, and nothing is not drawn', () => {

@@ -183,7 +183,7 @@ describe('The dashboard in a browser', () => {
     await page.getByRole('link', { name: USER }).click()
     await page.locator(`[data-runner="${USER}"]`).getByText('58.5 km').waitFor()
     await page.getByRole('button', { name: /1 May 2026/ }).click()
-    const track = page.getByRole('img', { name: 'Time line of the run: 1 songs' })
+    const track = page.getByRole('img', { name: 'Time line of the run: 1 song' })
     await track.waitFor()
     assert.match(page.url(), /run=/)
     await page.reload()

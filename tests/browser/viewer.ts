@@ -25,8 +25,8 @@ export type Viewer = AsyncDisposable & {
   complaints: string[]
 }
 
-export async function openViewer(browser: Browser, look: Look = 'light'): Promise<Viewer> {
-  const context = await browser.newContext({ ...LOOKS[look], locale: 'en-GB', timezoneId: 'Europe/Berlin' })
+export async function openViewer(browser: Browser, look: Look = 'light', locale = 'en-GB'): Promise<Viewer> {
+  const context = await browser.newContext({ ...LOOKS[look], locale, timezoneId: 'Europe/Berlin' })
   // Kilometres, whatever the browser's language.
   await context.addInitScript(() => localStorage.setItem('runify-units', 'km'))
   const page = await context.newPage()

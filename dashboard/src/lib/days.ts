@@ -31,12 +31,57 @@ export function daysBetween(from: string, to: string): string[] {
   return days
 }
 
+export const YEAR_MIN = 1
+export const YEAR_MAX = 9999
+
+/** A year as an address has it; undefined for anything else. */
+export function readYear(text: string): number | undefined {
+  const year = /^\d{1,4}$/.test(text) ? Number(text) : 0
+  return year >= YEAR_MIN ? year : undefined
+}
+
+export type DayRange = { from: string; to: string }
+
+/** Its first and last day. */
+export function daysOfYear(year: number): DayRange {
+  const digits = String(year).padStart(4, '0')
+  return { from: `${digits}-01-01`, to: `${digits}-12-31` }
+}
+
+/** With all days of the weeks that begin or end in it, so that a week is the same in both of its years. */
+export function weeksOfYear(year: number): DayRange {
+  const { from, to } = daysOfYear(year)
+  return { from: mondayOf(from), to: year === YEAR_MAX ? to : addDays(mondayOf(to), 6) }
+}
+
+/** The year of an instant, where the viewer is. */
+export function yearOf(instant: string): number {
+  return Math.min(YEAR_MAX, Math.max(YEAR_MIN, new Date(instant).getFullYear()))
+}
+
+/** From when to before when a year is, where the viewer is. The last one has no end that an address could hold. */
+export function timesOfYear(year: number): { start_timestamp: string; end_timestamp: string | undefined } {
+  return {
+    start_timestamp: yearStart(year),
+    end_timestamp: year === YEAR_MAX ? undefined : yearStart(year + 1),
+  }
+}
+
+function yearStart(year: number): string {
+  const start = new Date(2000, 0, 1)
+  // The constructor takes the years below 100 for those of the 20th century.
+  start.setFullYear(year)
+  return start.toISOString()
+}
+
 export type Week = { monday: string; distance: number; runs: number; duration: number }
 
 /** Every week from the first to the last day, the empty ones too: a gap is news. */
 export function toWeeks(rows: readonly DayRow[], from: string, to: string): Week[] {
   const weeks = new Map<string, Week>()
-  for (let monday = mondayOf(from); monday <= to; monday = addDays(monday, 7)) {
+  // By numbers, for behind the year 9999 days have no form of ten characters.
+  for (let ms = msOf(mondayOf(from)); ms <= msOf(to); ms += 7 * DAY_MS) {
+    const monday = dayOf(ms)
     weeks.set(monday, { monday, distance: 0, runs: 0, duration: 0 })
   }
   for (const row of rows) {

@@ -1,11 +1,17 @@
-/** Numbers and times as people read them. Metres and seconds come in; the viewer's language and zone are the browser's. */
+/** Numbers and times as people read them. Metres and seconds come in; the viewer's zone is the browser's. */
+
+/**
+ * The page's words are English, so its numbers and dates are too, whatever the browser speaks: `3 minutes ago` beside a month in
+ * another language and digits of a third is hard to read. Which English the viewer reads decides the order of day and month.
+ */
+export const LOCALE = /^en\b/i.test(navigator.language) ? navigator.language : 'en-GB'
 
 export type Units = 'km' | 'mi'
 const METRES: Record<Units, number> = { km: 1000, mi: 1609.344 }
 const NONE = '–'
 
 export function count(value: number | null | undefined): string {
-  return value == null ? NONE : new Intl.NumberFormat().format(value)
+  return value == null ? NONE : new Intl.NumberFormat(LOCALE).format(value)
 }
 
 /** Metres → `12.3 km`. */
@@ -13,7 +19,7 @@ export function distance(metres: number | null | undefined, units: Units): strin
   if (metres == null) return NONE
   const value = metres / METRES[units]
   const digits = value >= 1000 ? 0 : value >= 100 ? 1 : 2
-  return `${new Intl.NumberFormat(undefined, { maximumFractionDigits: digits }).format(value)} ${units}`
+  return `${new Intl.NumberFormat(LOCALE, { maximumFractionDigits: digits }).format(value)} ${units}`
 }
 
 export function inUnits(metres: number, units: Units): number {
@@ -71,28 +77,31 @@ export function age(time: string | number | null | undefined, now = Date.now()):
   const seconds = (new Date(time).getTime() - now) / 1000
   if (Math.abs(seconds) < 2) return 'just now'
   const [unit, size] = AGES.find(([, one]) => Math.abs(seconds) >= one) ?? (['second', 1] as const)
-  return new Intl.RelativeTimeFormat(undefined, { numeric: 'always' }).format(Math.round(seconds / size), unit)
+  return new Intl.RelativeTimeFormat(LOCALE, { numeric: 'always' }).format(Math.round(seconds / size), unit)
 }
 
 export function moment(time: string | number | null | undefined): string {
   return time == null
     ? NONE
-    : new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'short' }).format(new Date(time))
+    : new Intl.DateTimeFormat(LOCALE, { dateStyle: 'medium', timeStyle: 'short' }).format(new Date(time))
 }
 
 /** `2024-05-01` → `1 May 2024`: a day of a calendar, which is the same in every zone. */
 export function day(date: string | null | undefined): string {
   if (date == null) return NONE
-  return new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeZone: 'UTC' }).format(
-    new Date(`${date}T00:00:00Z`),
-  )
+  return new Intl.DateTimeFormat(LOCALE, { dateStyle: 'medium', timeZone: 'UTC' }).format(new Date(`${date}T00:00:00Z`))
+}
+
+/** A month or a weekday, of a calendar's day. */
+export function dayName(date: string, name: 'month' | 'weekday'): string {
+  return new Intl.DateTimeFormat(LOCALE, { [name]: 'short', timeZone: 'UTC' }).format(new Date(`${date}T00:00:00Z`))
 }
 
 export function bytes(value: number): string {
   if (value < 1000) return `${value} B`
   const [size, unit] =
     value < 1_000_000 ? [1000, 'kB'] : value < 1_000_000_000 ? [1_000_000, 'MB'] : [1_000_000_000, 'GB']
-  return `${new Intl.NumberFormat(undefined, { maximumFractionDigits: 1 }).format(value / size)} ${unit}`
+  return `${new Intl.NumberFormat(LOCALE, { maximumFractionDigits: 1 }).format(value / size)} ${unit}`
 }
 
 /** A UUID's beginning: enough to tell some runners apart. */

@@ -1,6 +1,6 @@
 import type { EChartsCoreOption } from 'echarts/core'
 import { type Colours, tip } from './colours.ts'
-import { count } from './format.ts'
+import { count, LOCALE } from './format.ts'
 import type { LagSample } from './lag.svelte.ts'
 
 const SHOWN_MS_MIN = 120_000
@@ -12,7 +12,7 @@ export function lagChart(
   colours: Colours,
 ): EChartsCoreOption {
   const palette = [colours.run, colours.music, colours.ok, colours.warn, colours.muted]
-  const time = new Intl.DateTimeFormat(undefined, { timeStyle: 'medium' })
+  const time = new Intl.DateTimeFormat(LOCALE, { timeStyle: 'medium' })
   return {
     animation: false,
     grid: { left: 4, right: 12, top: 52, bottom: 4, containLabel: true },

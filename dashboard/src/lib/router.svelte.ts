@@ -1,3 +1,5 @@
+import { untrack } from 'svelte'
+
 /** Each view has an address, which holds all that was chosen in it: what can be seen can be sent to somebody. */
 
 export type Route = {
@@ -7,6 +9,7 @@ export type Route = {
 }
 
 let current = $state.raw<Route>(read())
+let note = $state('')
 
 export const route = {
   get view() {
@@ -18,29 +21,44 @@ export const route = {
   get search() {
     return current.search
   },
+  /** What of the address was corrected, until another one is shown. */
+  get note() {
+    return note
+  },
 }
 
 export function goTo(address: string, { replace = false } = {}): void {
   if (replace) history.replaceState(null, '', address)
   else history.pushState(null, '', address)
-  current = read()
+  show()
 }
 
-/** Changes what stands behind the question mark, without a new entry to go back to. */
-export function setSearch(changes: Record<string, string | undefined>): void {
-  const search = new URLSearchParams(location.search)
+/** Changes what stands behind the question mark: a choice, from which "back" leads to the one before. */
+export function setSearch(changes: Record<string, string | undefined>, { replace = false } = {}): void {
+  const address = withSearch(changes)
+  if (address !== location.pathname + location.search) goTo(address, { replace })
+}
+
+/** The address of this view with other choices. */
+export function withSearch(changes: Record<string, string | undefined>): string {
+  const search = new URLSearchParams(current.search)
   for (const [name, value] of Object.entries(changes)) {
     if (value === undefined || value === '') search.delete(name)
     else search.set(name, value)
   }
-  goTo(`${location.pathname}${search.size > 0 ? `?${search}` : ''}`, { replace: true })
+  return `${location.pathname}${search.size > 0 ? `?${search}` : ''}`
+}
+
+/** Takes out of the address what cannot be shown, and says so; the viewer never chose it, so "back" does not lead to it. */
+export function correctSearch(changes: Record<string, string | undefined>, said: string): void {
+  const before = untrack(() => note)
+  setSearch(changes, { replace: true })
+  note = before === '' ? said : `${before} ${said}`
 }
 
 /** Links that lead to this page change the view instead of loading it anew. */
 export function followLinks(): void {
-  addEventListener('popstate', () => {
-    current = read()
-  })
+  addEventListener('popstate', show)
   document.addEventListener('click', (event) => {
     if (
       event.defaultPrevented ||
@@ -57,7 +75,10 @@ export function followLinks(): void {
     if (link.hash !== '') return
     if (parse(link.pathname).view === 'none') return
     event.preventDefault()
+    // Another choice within the view: the viewer stays where they are.
+    const isChoice = link.pathname === location.pathname && link.search !== ''
     if (link.href !== location.href) goTo(link.pathname + link.search)
+    if (isChoice) return
     scrollTo(0, 0)
     focusNextHeading()
   })
@@ -78,15 +99,30 @@ function focusNextHeading(): void {
   requestAnimationFrame(look)
 }
 
+function show(): void {
+  current = read()
+  note = ''
+}
+
 function read(): Route {
   return { ...parse(location.pathname), search: new URLSearchParams(location.search) }
 }
 
 function parse(path: string): Pick<Route, 'view' | 'id'> {
-  const [first = '', id = '', ...rest] = path.split('/').slice(1)
-  if (first === '' && rest.length === 0) return { view: 'overview', id: '' }
+  if (path === '/') return { view: 'overview', id: '' }
+  const [first, id = '', ...rest] = path.replace(/\/$/, '').split('/').slice(1)
+  if (rest.length > 0) return { view: 'none', id: '' }
   if ((first === 'queue' || first === 'send') && id === '') return { view: first, id: '' }
-  if (first === 'runner' && rest.length === 0) return { view: first, id: decodeURIComponent(id) }
-  if (first === 'event' && id !== '' && rest.length === 0) return { view: first, id: decodeURIComponent(id) }
+  if (first === 'runner') return { view: first, id: decoded(id) }
+  if (first === 'event' && id !== '') return { view: first, id: decoded(id) }
   return { view: 'none', id: '' }
+}
+
+/** What is no percent-encoding stands as it is: it is no id either. */
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return text
+  }
 }

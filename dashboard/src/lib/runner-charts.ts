@@ -1,7 +1,7 @@
 import type { EChartsCoreOption } from 'echarts/core'
 import { type Colours, tip } from './colours.ts'
 import { addDays, type DayRow, type Week } from './days.ts'
-import { clock, day, distance, inUnits, pace, paceSeconds, span, type Units } from './format.ts'
+import { clock, day, dayName, distance, inUnits, pace, paceSeconds, span, type Units } from './format.ts'
 
 /** Options of ECharts for the runner's charts. */
 
@@ -127,9 +127,7 @@ function valueAxis(colours: Colours) {
 }
 
 function monthOf(monday: string): string {
-  return new Intl.DateTimeFormat(undefined, { month: 'short', timeZone: 'UTC' }).format(
-    new Date(`${addDays(monday, 6)}T00:00Z`),
-  )
+  return dayName(addDays(monday, 6), 'month')
 }
 
 function isFirstOfMonth(monday: string): boolean {

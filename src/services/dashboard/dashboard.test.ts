@@ -85,6 +85,29 @@ describe('The dashboard', () => {
       }
     })
 
+    test('at an address that ends in a slash, by leading to the one without', async () => {
+      for (const [path, expected] of [
+        ['/queue/', '/queue'],
+        ['/queue/?index=1&at=a/?b', '/queue?index=1&at=a/?b'],
+        ['/runner/', '/runner'],
+        ['/runner/d290f1ee-6c54-4b01-90e6-d701748f0851/', '/runner/d290f1ee-6c54-4b01-90e6-d701748f0851'],
+        ['/event/x/', '/event/x'],
+      ] as const) {
+        const response = await fetch(`${address}${path}`, { redirect: 'manual' })
+        assert.deepEqual([response.status, response.headers.get('location')], [308, expected], path)
+      }
+    })
+
+    test('to a browser also where there is no such page, with the status that says so', async () => {
+      const accept = 'text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8'
+      for (const path of ['/nowhere', '/queue/deeper/still', '/event', '//elsewhere.example/']) {
+        const response = await fetch(`${address}${path}`, { headers: { accept }, redirect: 'manual' })
+        assert.deepEqual([response.status, await response.text()], [404, PAGE], path)
+      }
+      const posted = await fetch(`${address}/nowhere`, { method: 'POST', headers: { accept } })
+      assert.equal(((await posted.json()) as { code: string }).code, 'unknown_path')
+    })
+
     test('with its files compressed beforehand, to be kept for ever', async () => {
       const response = await fetch(`${address}/assets/app-1.js`, { headers: { 'accept-encoding': 'gzip, br' } })
       assert.equal(await response.text(), SCRIPT)

@@ -1,5 +1,6 @@
-import type { FastifyReply } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import { type Config, SERVICES, type ServiceName } from '../../config.ts'
+import { HttpProblem } from '../../http/problem.ts'
 import { HttpServer } from '../../http/server.ts'
 import type { Telemetry } from '../../telemetry.ts'
 import { checkPath, pathBehindPrefix } from './forwarded.ts'
@@ -48,7 +49,16 @@ export async function createDashboard(deps: DashboardDeps): Promise<HttpServer> 
   const { app } = server
   const page = await PageFiles.open(pageFolder)
   const schema = { hide: true } as const
-  for (const view of VIEWS) app.get(view, { schema }, (request, reply) => page.send('index.html', request, reply))
+  for (const view of VIEWS) {
+    app.get(view, { schema }, (request, reply) => page.send('index.html', request, reply))
+    if (view !== '/')
+      app.get(`${view}/`, { schema }, (request, reply) => reply.redirect(withoutSlash(request.url), 308))
+  }
+  // A person who mistypes an address sees the page, which says so; a program is told as everywhere.
+  app.get('/*', { schema }, (request, reply) => {
+    if (!wantsPage(request)) throw new HttpProblem('unknown_path', 'see /docs for the paths of this service')
+    return page.send('index.html', request, reply.code(404))
+  })
   for (const path of page.paths.filter((path) => path !== 'index.html')) {
     app.get(`/${path}`, { schema }, (request, reply) => page.send(path, request, reply))
   }
@@ -73,4 +83,14 @@ export async function createDashboard(deps: DashboardDeps): Promise<HttpServer> 
   app.addHook('preClose', async () => proxy.endStreams())
   server.onDispose(() => proxy.close())
   return server
+}
+
+/** `/queue/?index=1` → `/queue?index=1`. */
+function withoutSlash(url: string): string {
+  return url.replace(/\/(?=$|\?)/, '')
+}
+
+/** Browsers name HTML before anything else; whoever names nothing is a program. */
+function wantsPage(request: FastifyRequest): boolean {
+  return request.accepts().type(['application/problem+json', 'text/html']) === 'text/html'
 }
