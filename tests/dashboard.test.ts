@@ -21,6 +21,7 @@ import { elementsOf, linesOf } from '../dashboard/src/lib/event-texts.ts'
 import { recogniseContent } from '../dashboard/src/lib/file-content.ts'
 import { age, clock, distance, pace, paceSeconds, span } from '../dashboard/src/lib/format.ts'
 import { reloadRows } from '../dashboard/src/lib/reload-rows.ts'
+import { isBeginning } from '../dashboard/src/lib/users.ts'
 import { makeRun, makeSong } from './events.ts'
 
 /** The parts of the dashboard's page that need no browser. */
@@ -112,6 +113,14 @@ describe('Days', () => {
       }),
     )
     assert.equal(levels([5])(5), 4, 'the only one is the strongest')
+  })
+})
+
+describe('A runner', () => {
+  test('is found by how the UUID begins', () => {
+    const uuid = 'D290f1ee-6c54-4b01-90e6-d701748f0851'
+    for (let length = 0; length <= uuid.length; length++) assert.ok(isBeginning(uuid.slice(0, length)), String(length))
+    for (const text of ['g', 'd290f1ee6', '-', `${uuid}0`, 'd290f1ee-6c54 ']) assert.ok(!isBeginning(text), text)
   })
 })
 

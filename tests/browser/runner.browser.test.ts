@@ -310,6 +310,49 @@ describe('The page of runners and of the log', () => {
     assert.deepEqual({ isSeen, overlaps }, { isSeen: true, overlaps: 0 })
   })
 
+  test('lists every runner, also one whose events are older than those of a file that was dropped, and finds one', async () => {
+    const [many, other] = [randomUUID(), `ffff${randomUUID().slice(4)}`]
+    await send('running', [{ ...run('2020-01-01T08:00:00Z', 5), user_id: other }])
+    await send(
+      'running',
+      Array.from({ length: 300 }, (_, n) => ({
+        ...run(`2024-05-01T0${n % 10}:00:00Z`, 1),
+        distance: n,
+        user_id: many,
+      })),
+    )
+    // More than a page of others, each before the one that is looked for.
+    await send(
+      'running',
+      Array.from({ length: 60 }, (_, n) => ({
+        ...run('2021-01-01T08:00:00Z', 5),
+        user_id: `00${String(n).padStart(2, '0')}${randomUUID().slice(4)}`,
+      })),
+    )
+    await send(
+      'running',
+      Array.from({ length: 300 }, (_, n) => ({ ...run('2024-05-01T08:00:00Z', 1), duration: n, user_id: many })),
+    )
+    await settled(runify)
+    await page.goto(`${base}/runner`)
+    await page.getByRole('region', { name: 'Whose events came last' }).getByRole('link', { name: many }).waitFor()
+    const others = page.getByRole('region', { name: 'All others' })
+    await others.locator('[data-users="50"]').waitFor()
+    await others.getByRole('button', { name: 'More' }).click()
+    await others.getByRole('link', { name: `${other} 1 run, 0 songs, the last on 1 Jan 2020` }).waitFor()
+    assert.deepEqual(await violations(page), [])
+    await page.getByLabel('Runner', { exact: true }).fill('FFFF')
+    await page.getByRole('region', { name: 'Those that begin with “ffff”' }).getByRole('link').waitFor()
+    await page.getByRole('button', { name: 'Show' }).click()
+    assert.deepEqual(searchOf(), { prefix: 'ffff' })
+    await page.reload()
+    await page.getByRole('link', { name: other }).click()
+    await page.locator(`[data-runner="${other}"]`).waitFor()
+    await page.getByRole('heading', { name: '2020', exact: true }).waitFor()
+    await page.goto(`${base}/runner?prefix=nobody`)
+    await page.getByText('There is no such runner').waitFor()
+  })
+
   for (const look of Object.keys(LOOKS) as Look[]) {
     test(`may be used by everybody, full and empty, in the look “${look}”`, async () => {
       await using other = await openViewer(browser, look)
@@ -319,6 +362,8 @@ describe('The page of runners and of the log', () => {
         corrected: `/runner/${USER}?year=2024.5`,
         beyond: '/queue?index=999999999999999999',
         nowhere: '/nowhere',
+        runners: '/runner',
+        found: '/runner?prefix=0',
       }
       for (const [name, path] of Object.entries(views)) {
         await other.page.goto(`${base}${path}`)

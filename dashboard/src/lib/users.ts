@@ -1,10 +1,17 @@
-import { getAt } from './api.ts'
+import { type AnswerOf, getAt } from './api.ts'
 
 /** Who was looked at or sent for last in this browser, and whose events came last. */
 
 const STORED = 'runify-users'
 const KEPT_MAX = 8
 export const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
+
+export type CountedUser = AnswerOf<'/processing/users'>[number]
+
+/** Whether a runner's id may begin so. */
+export function isBeginning(text: string): boolean {
+  return UUID.test(text + '00000000-0000-0000-0000-000000000000'.slice(text.length))
+}
 
 export function rememberedUsers(): string[] {
   try {

@@ -5,6 +5,7 @@ import { rowLiteral } from '../../store/mysql-literal.ts'
 import { emptyTables, type Opening, openMysqlDatabase } from '../../store/mysql-migrations.ts'
 import type { MysqlSession } from '../../store/mysql-session.ts'
 import { addHours, type HourRange, readHours } from './counted-hours-tables.ts'
+import { readUsers, type UsersQuery } from './counted-users.ts'
 import { type ErasedUser, sameErasures, standAt } from './erasing.ts'
 import { isEmptyFold } from './fold.ts'
 import { History } from './history.ts'
@@ -110,6 +111,10 @@ export class MysqlStatistics implements StatisticsStore {
       hours: await readHours(db, range),
       cursors: (await readCursors(db)).cursors,
     }))
+  }
+
+  users(of: UsersQuery): ReturnType<StatisticsStore['users']> {
+    return this.#database.read((db) => readUsers(db, of))
   }
 
   beside(): Promise<StatisticsBeside> {

@@ -15,6 +15,7 @@ import { addRecords } from './records-route.ts'
 import { toStatistics } from './rollup.ts'
 import { AS_OF, COUNT, COUNT_OR_NULL } from './schemas.ts'
 import type { StatisticsStore } from './statistics-store.ts'
+import { addUsers } from './users-route.ts'
 
 export type ProcessingDeps = {
   log: EventLog
@@ -65,6 +66,7 @@ export async function createProcessing(deps: ProcessingDeps): Promise<HttpServer
   addRecords(server, statistics)
   addPlayed(server, statistics)
   addCountedHours(server, statistics)
+  addUsers(server, statistics)
 
   const stop = new AbortController()
   const counting = counter.run(stop.signal)

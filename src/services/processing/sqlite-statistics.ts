@@ -6,6 +6,7 @@ import { openDerived, type SetAside } from '../../disk/set-aside.ts'
 import { type KeptCursor, markColumns, nextOf, type PartitionCursor } from '../../log/position.ts'
 import { openReader, openSqlite, type SqliteConnection, transact } from '../../store/sqlite-database.ts'
 import { type HourRange, prepareHours, readHours } from './counted-hours-tables.ts'
+import { readUsers, type UsersQuery } from './counted-users.ts'
 import type { ScopeReader } from './day-tables.ts'
 import { type ErasedUser, sameErasures, standAt } from './erasing.ts'
 import { isEmptyFold } from './fold.ts'
@@ -152,6 +153,10 @@ class SqliteStatistics implements StatisticsStore {
         cursors: (await readCursors(db)).cursors,
       })),
     )
+  }
+
+  users(of: UsersQuery): ReturnType<StatisticsStore['users']> {
+    return this.#file.guard(() => readUsers(this.#reader, of))
   }
 
   beside(): Promise<StatisticsBeside> {

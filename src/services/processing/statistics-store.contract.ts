@@ -14,6 +14,7 @@ import { playedContract } from './played.contract.ts'
 import { foldDays } from './quarter-hours.ts'
 import { EMPTY_ROLLUP, toStatistics } from './rollup.ts'
 import type { StatisticsStore, Totals } from './statistics-store.ts'
+import { usersContract } from './users.contract.ts'
 import { anyTurningInstant, anyZone } from './zones.arbitrary.ts'
 
 /** A fresh place for statistics. Disposing of it closes every instance of the place and removes what is in it. */
@@ -33,6 +34,7 @@ export function statisticsStoreContract(adapter: StatisticsAdapter): void {
     describe('days and records', () => daysContract(adapter))
     describe('hours', () => hoursContract(adapter))
     describe('played', () => playedContract(adapter))
+    describe('users', () => usersContract(adapter))
     describe('statistics beside', () => besideContract(adapter))
     describe('erase', () => erasingContract(adapter))
     describe('several instances', () => instanceContract(adapter))

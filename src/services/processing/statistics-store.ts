@@ -3,6 +3,7 @@ import type { Cursors, KeptCursor, PartitionCursor } from '../../log/position.ts
 import type { Comparison } from './comparison.ts'
 import type { HoursPart } from './counted-hours.ts'
 import type { HourRange } from './counted-hours-tables.ts'
+import type { CountedUsers, UsersQuery } from './counted-users.ts'
 import type { DailyRow } from './days.ts'
 import type { ErasedUser } from './erasing.ts'
 import type { FoldParts } from './fold.ts'
@@ -100,6 +101,9 @@ export interface StatisticsStore extends AsyncDisposable {
 
   /** How many events are counted of each hour in which they were received. */
   hours(range: HourRange): Promise<{ hours: HoursPart; cursors: PartitionCursor[] }>
+
+  /** Of whom something is counted, in order of their ids. A page costs the same however many users there are. */
+  users(of: UsersQuery): Promise<CountedUsers>
 
   /** Empty statistics beside these, in the same place, to be counted anew. What another has begun there is thrown away. */
   beside(): Promise<StatisticsBeside>

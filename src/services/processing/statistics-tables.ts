@@ -12,7 +12,7 @@ import type { Coverage } from './statistics-store.ts'
 
 export type StatisticsDatabase = PlaysDatabase & {
   /** Of its other columns, see `day-tables.ts`. */
-  scope_totals: { scope: Uint8Array; version: number }
+  scope_totals: { scope: Uint8Array; version: number; total: Uint8Array }
   counted_hours: CountedHourRow
   counted_cursors: CursorRow
 }
