@@ -42,7 +42,8 @@ export function recountRecords(events: readonly RunifyEvent[], asked: Asked) {
     if (first === undefined) return null
     const { trace_id, timestamp, distance, duration } = first
     const its = { trace_id, timestamp: new Date(timestamp).toISOString(), distance, duration }
-    return { ...its, pace: distance > 0 ? pace(first) : null }
+    // Of a distance of 0, or so close to it that no double holds the pace, there is none.
+    return { ...its, pace: Number.isFinite(pace(first)) ? pace(first) : null }
   }
   const days = daysWithRuns(runs, asked.time_zone)
   const weeks = periods(runs, (day) => mondayOf(localDayOf(day, asked.time_zone)))
