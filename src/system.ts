@@ -213,7 +213,12 @@ export async function startServices(
     },
     'health-check': async () => {
       const { createHealthCheck } = await import('./services/health-check/health-check.ts')
-      return createHealthCheck({ addressOf, keyOf, started, config, telemetry: telemetryOf('health-check') })
+      const { HISTORY_FILE } = await import('./services/health-check/history-file.ts')
+      return createHealthCheck({
+        ...{ addressOf, keyOf, started, config, telemetry: telemetryOf('health-check') },
+        historyPath: usesFolder(config, services) ? join(config.dataDir, HISTORY_FILE) : undefined,
+        isHere: (service) => service in addresses,
+      })
     },
     dashboard: async () => {
       const { createDashboard } = await import('./services/dashboard/dashboard.ts')

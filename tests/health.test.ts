@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict'
+import { existsSync } from 'node:fs'
+import { stat, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { PORT_VARIABLES, type ServiceName, URL_VARIABLES } from '../src/config.ts'
 import { makeRun, makeSong } from './events.ts'
@@ -72,10 +75,10 @@ describe('The health check', () => {
     assert.equal(await says('storage'), 'Storage has 0 runs and 0 songs')
     const cause = await waitFor(async () => {
       const { causes } = await getJson(`${address}/status`)
-      return (causes as Json[]).find(({ dependency }) => dependency === 'Receiver')
+      // A connection that was kept open is cut off first.
+      return (causes as Json[]).find(({ detail }) => detail === 'Receiver does not answer: nothing listens there')
     })
-    assert.deepEqual(cause.services, ['receiver'])
-    assert.equal(cause.detail, 'Receiver does not answer: nothing listens there')
+    assert.deepEqual([cause.dependency, cause.services], ['Receiver', ['receiver']])
 
     receiver = await start('receiver', port)
     await waitFor(async () => (await says('receiver')) === 'Healthy')
@@ -89,4 +92,42 @@ describe('The health check', () => {
     assert.match(metrics, /^runify_watched_up\{watched="receiver",service="health-check"\} 1$/m)
     assert.match(metrics, /^runify_watched_up\{watched="processing",service="health-check"\} 0$/m)
   })
+
+  test('remembers after a kill how the day was, and that its services were away meanwhile', async () => {
+    await using opened = new AsyncDisposableStack()
+    const { path: dir } = opened.use(await temporaryFolder())
+    const file = join(dir, 'health-history.json')
+    const start = async () => opened.use(await spawnRunify({ dir, ...PROMPT }))
+    const statusOf = async ({ addresses }: Awaited<ReturnType<typeof start>>) =>
+      (await getJson(`${addresses['health-check']}/status`)) as unknown as Status
+    const first = await start()
+    const before = await statusOf(first)
+    assert.deepEqual(new Set(before.services.map(({ last_day }) => last_day.uptime)), new Set([100]))
+    await waitFor(async () => existsSync(file))
+    assert.equal((await stat(file)).mode & 0o777, 0o600)
+    await first.kill('SIGKILL')
+    await waitFor(async () => Date.now() > Date.parse(before.last_updated) + 1000)
+
+    const second = await start()
+    const after = await statusOf(second)
+    for (const { service, last_day } of after.services) {
+      assert.ok((last_day.uptime as number) < 100, `${service} was away: ${last_day.uptime}`)
+    }
+    assert.ok(after.history_since <= before.watching_since, `${after.history_since}`)
+    assert.ok(after.history_since < after.watching_since)
+    await second.kill('SIGTERM')
+
+    await writeFile(file, '{"version":1,"since":')
+    const third = await start()
+    const { services, history_since, watching_since } = await statusOf(third)
+    assert.deepEqual(new Set(services.map(({ last_day }) => last_day.uptime)), new Set([100]), 'it begins anew')
+    assert.ok(Date.parse(history_since) - Date.parse(watching_since) < 1000)
+  })
 })
+
+type Status = {
+  services: { service: string; last_day: { asked: number; uptime: number | null } }[]
+  history_since: string
+  watching_since: string
+  last_updated: string
+}

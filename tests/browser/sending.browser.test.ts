@@ -5,8 +5,10 @@ import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { gzipSync } from 'node:zlib'
 import type { Browser, Page } from 'playwright-core'
+import { PORT_VARIABLES } from '../../src/config.ts'
 import { makeRun, makeSong, toNdjson } from '../events.ts'
 import { getList, post, type RunifyProcess, settled, spawnRunify, temporaryFolder, waitFor } from '../harness.ts'
+import { freePorts } from '../servers/containers.ts'
 import { startChromium } from './chromium.ts'
 import { LOOKS, type Look, openViewer, SHOTS, type Viewer, violations } from './viewer.ts'
 
@@ -140,6 +142,15 @@ describe('Sending, and lists while things arrive', () => {
     assert.deepEqual((await rows.allInnerTexts()).slice(1), before)
   })
 
+  test('says of a dead letter that is never sent again why, and offers no button for it', async () => {
+    const run = makeRun(1, { user_id: randomUUID(), event_id: 'twice' })
+    for (const distance of [5000, 6000]) await post(`${runify.addresses.receiver}/stats/running`, { ...run, distance })
+    await page.goto(`${base}/queue`)
+    const letter = page.locator('[data-letter]', { hasText: 'Same id, other content' })
+    await letter.locator('[data-never]').getByText('send the event with an event_id of its own').waitFor()
+    assert.equal(await page.getByRole('button', { name: /Send .*again/ }).count(), 0)
+  })
+
   const choose = (files: { name: string; buffer: Buffer }[]) =>
     page.locator('input[type=file]').setInputFiles(files.map((file) => ({ mimeType: '', ...file })))
   const count = async (name: string) => Number(await page.locator(`[data-${name}]`).getAttribute(`data-${name}`))
@@ -233,4 +244,36 @@ describe('Sending, and lists while things arrive', () => {
   test('never did what its policy forbids', () => {
     assert.deepEqual(viewer.complaints, [])
   })
+})
+
+test('shows no light and no uptime of services of which it knows nothing, and afterwards that they were away', async () => {
+  await using opened = new AsyncDisposableStack()
+  const { path: dir } = opened.use(await temporaryFolder())
+  const PORT = String((await freePorts(1))[0])
+  const start = () => spawnRunify({ dir, RUNIFY_HEALTH_PERIOD_MS: '300', [PORT_VARIABLES.dashboard]: PORT })
+  const first = await start()
+  const browser = await startChromium()
+  opened.defer(() => browser.close())
+  const { page } = opened.use(await openViewer(browser))
+  await page.goto(first.addresses.dashboard)
+  const watched = (state: string) => page.locator(`[data-watched][data-state=${state}]`)
+  await watched('healthy').first().waitFor()
+  await page.locator('[data-watched=storage]').getByText('100 %').waitFor()
+  await page.getByText('Up, 24 h').waitFor({ state: 'detached' })
+
+  await first.kill('SIGKILL')
+  await page.getByText('The dashboard does not answer').waitFor()
+  await watched('unknown').first().waitFor()
+  assert.equal(await watched('healthy').count(), 0)
+  assert.equal(await page.locator('[data-watched]').getByText('100 %').count(), 0)
+  assert.equal(await page.locator('[data-service] .dot.ok').count(), 0)
+  await page.screenshot({ path: join(SHOTS, 'dashboard-gone.png') })
+
+  opened.use(await start())
+  await watched('healthy').first().waitFor()
+  const uptime = await page.locator('[data-watched=storage] td').nth(1).innerText()
+  assert.match(uptime, /^\d+(\.\d+)? %$/)
+  assert.ok(Number.parseFloat(uptime) < 100, uptime)
+  await page.getByText('does not answer').waitFor({ state: 'detached' })
+  await page.screenshot({ path: join(SHOTS, 'dashboard-back.png') })
 })

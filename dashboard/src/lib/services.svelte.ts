@@ -3,7 +3,7 @@ import { settings } from './settings.svelte.ts'
 
 /** Whether each service is there, as this page sees it: by asking every one whether it is ready. */
 
-export type ServiceState = 'asking' | 'ready' | 'not_ready' | 'away' | 'not_part'
+export type ServiceState = 'asking' | 'ready' | 'not_ready' | 'away' | 'unknown' | 'not_part'
 export type Service = { name: string; title: string; state: ServiceState; detail: string; ms: number | undefined }
 
 const SERVICES = [
@@ -16,7 +16,12 @@ const SERVICES = [
 ] as const
 const EVERY_MS = 3000
 
-export type Services = { readonly all: readonly Service[]; readonly away: string[] }
+export type Services = {
+  readonly all: readonly Service[]
+  readonly away: string[]
+  /** The dashboard itself does not answer, so nothing is known of anybody. */
+  readonly isOffline: boolean
+}
 
 export function watchServices(): Services {
   let all = $state.raw<Service[]>(
@@ -30,6 +35,9 @@ export function watchServices(): Services {
   return {
     get all() {
       return all
+    },
+    get isOffline() {
+      return all.every(({ state }) => state === 'unknown')
     },
     get away() {
       return all.filter(({ state }) => state === 'away').map(({ title }) => title)
@@ -72,7 +80,7 @@ async function ask(name: string, title: string, signal: AbortSignal): Promise<Se
     return { name, title, state: 'ready', detail: 'Ready', ms: performance.now() - began }
   } catch (error) {
     const problem = toProblem(error)
-    const state = problem.code === 'service_unavailable' || problem.status === 0 ? 'away' : 'not_ready'
+    const state = problem.status === 0 ? 'unknown' : problem.code === 'service_unavailable' ? 'away' : 'not_ready'
     const isPart = !problem.isMissing
     return {
       name,

@@ -6,7 +6,7 @@ import type { EpochMs } from '../../events/instant.ts'
 import { ask, type Question, type Reply } from '../../http/ask.ts'
 import type { Telemetry } from '../../telemetry.ts'
 import { TITLES } from './diagnosis.ts'
-import { History } from './history.ts'
+import type { History } from './history.ts'
 import { pathOf, showKey, type WatcherDeps } from './watcher.ts'
 
 /** Where a canary passes: the log has it (the Receiver says so), Storage has it, the statistics cover it. */
@@ -27,6 +27,7 @@ export type CanaryDeps = Pick<WatcherDeps, 'addressOf' | 'keyOf' | 'started' | '
   /** What the Receiver knows them by. */
   canaryKey: string
   telemetry: Telemetry
+  historyOf: (name: string) => History
 }
 
 const LOOK_MS = 5
@@ -44,7 +45,8 @@ export class CanaryFlights {
 
   constructor(deps: CanaryDeps) {
     this.#deps = deps
-    this.histories = { accepted: new History(), stored: new History(), counted: new History(), total: new History() }
+    const of = (hop: Hop | 'total') => deps.historyOf(`canary ${hop}`)
+    this.histories = { accepted: of('accepted'), stored: of('stored'), counted: of('counted'), total: of('total') }
   }
 
   async run(signal: AbortSignal): Promise<void> {

@@ -1,13 +1,19 @@
-import type { Config } from '../../config.ts'
+import { once } from 'node:events'
+import type { Config, ServiceName } from '../../config.ts'
 import { formatInstant } from '../../events/instant.ts'
 import { HttpServer } from '../../http/server.ts'
 import { type CanaryDeps, CanaryFlights } from './canary-flights.ts'
 import { groundOf } from './diagnosis.ts'
+import { HistoryKeeper } from './history-keeper.ts'
 import { CHECK_RESPONSE, describeStatus, STATUS_DESCRIPTION, STATUS_RESPONSE } from './status.ts'
-import { Watcher, type WatcherDeps } from './watcher.ts'
+import { WATCHED, Watcher, type WatcherDeps } from './watcher.ts'
 
 export type HealthCheckDeps = Pick<WatcherDeps, 'addressOf' | 'keyOf' | 'started' | 'telemetry'> & {
   config: Config
+  /** Where what was seen is kept; undefined where this process has no data folder. */
+  historyPath?: string | undefined
+  /** Whether a service runs in this process, and so was away whenever this one was. */
+  isHere?: (service: ServiceName) => boolean
   now?: () => number
 }
 
@@ -18,11 +24,15 @@ export async function createHealthCheck({
   started,
   config,
   telemetry,
+  historyPath,
+  isHere = () => false,
   now = Date.now,
 }: HealthCheckDeps): Promise<HttpServer> {
-  const watcher = new Watcher({ addressOf, keyOf, started, config, telemetry, now })
+  const keeper = await HistoryKeeper.open({ path: historyPath, telemetry, now })
+  const historyOf = (name: string) => keeper.of(name)
+  const watcher = new Watcher({ addressOf, keyOf, started, config, telemetry, historyOf, now })
   const ground = groundOf(config)
-  const canaries = openCanaries({ addressOf, keyOf, started, config, telemetry, now })
+  const canaries = openCanaries({ addressOf, keyOf, started, config, telemetry, historyOf, now })
   const server = await HttpServer.create({
     service: 'health-check',
     description: 'Asks every service all the time, remembers a day of it, and says what is at fault.',
@@ -51,18 +61,28 @@ export async function createHealthCheck({
       return {
         ...describeStatus(watched, { canaries, ground, config, now: now() }),
         watching_since: formatInstant(watcher.since),
+        history_since: formatInstant(keeper.since),
         last_updated: lastUpdated(),
       }
     },
   })
 
   const stop = new AbortController()
-  const watching = Promise.all([watcher.run(stop.signal), canaries?.run(stop.signal)])
+  const watching = watch(stop.signal)
   server.onDispose(async () => {
     stop.abort()
     await watching
   })
   return server
+
+  async function watch(signal: AbortSignal): Promise<void> {
+    await Promise.race([started, once(signal, 'abort')])
+    // Stopped before everything was started, as nobody has looked.
+    if (signal.aborted) return
+    keeper.addDowntime(WATCHED.filter(isHere), config.healthPeriodMs)
+    const looking = Promise.all([watcher.run(signal), canaries?.run(signal)])
+    await Promise.all([looking, keeper.run(signal)])
+  }
 
   function lastUpdated(): string {
     return formatInstant(watcher.lastRound ?? watcher.since)

@@ -64,6 +64,36 @@ describe('The history of a service', () => {
     assert.equal(history.summary({ now: START, minutes: 60 }).uptime, 99.998)
   })
 
+  test('goes on after it was saved as if it had never been', () => {
+    const anyObservation = fc.record({
+      time: fc.integer({ min: START, max: START + 2 * DAY_MS }),
+      healthy: fc.boolean(),
+      ms: fc.option(fc.double({ min: 0.01, max: 20_000, noNaN: true }), { nil: undefined }),
+    })
+    const property = fc.property(fc.array(anyObservation, { maxLength: 300 }), fc.nat(), (all, at) => {
+      const sorted = all.toSorted((a, b) => a.time - b.time)
+      const now = sorted.at(-1)?.time ?? START
+      const whole = new History()
+      let saved = new History()
+      for (const [n, { ms, ...observation }] of sorted.entries()) {
+        for (const history of [whole, saved]) history.add({ ...observation, ...(ms !== undefined && { ms }) })
+        if (n === at % sorted.length) {
+          saved = History.fromMinutes(JSON.parse(JSON.stringify(saved.toMinutes(observation.time))))
+        }
+      }
+      for (const minutes of [1, 60, HISTORY_MINUTES]) {
+        assert.deepEqual(saved.summary({ now, minutes }), whole.summary({ now, minutes }))
+      }
+    })
+    fc.assert(property, { numRuns: 100 })
+  })
+
+  test('takes nothing for minutes that are none', () => {
+    for (const minutes of [[[1.5, 1, 1]], [[1, 2]], [[1, 1, 70_000]], [[1, 1, 1, 5]], [[2 ** 40, 1, 1]], ['x'], [[]]]) {
+      assert.throws(() => History.fromMinutes(minutes as number[][]), JSON.stringify(minutes))
+    }
+  })
+
   test('does not count what a clock that was put back has left in the future', () => {
     const history = new History()
     history.add({ time: START + 10 * MINUTE_MS, healthy: false })

@@ -13,7 +13,12 @@ export type Summary = {
   latency_p99: number | null
 }
 
+/** A minute: its number since 1970, how often was asked and with success, then pairs of a latency's bound and how often. */
+export type SavedMinutes = readonly (readonly number[])[]
+
 const MINUTE_MS = 60_000
+/** What an `Int32Array` holds: the year 6053. */
+const MINUTE_MAX = 0x7fff_ffff
 export const HISTORY_MINUTES = 24 * 60
 /** Each bound is 1.25 times the one before: 0.5 ms to 12 s and more. */
 const BOUND_FIRST_MS = 0.5
@@ -38,6 +43,41 @@ export class History {
     increment(this.#asked, place)
     if (healthy) increment(this.#healthy, place)
     if (ms !== undefined) increment(this.#latencies, place * BOUNDS + boundOf(ms))
+  }
+
+  /** The minutes of the day that ends at `now`, for `fromMinutes`. */
+  toMinutes(now: EpochMs): SavedMinutes {
+    const last = Math.floor(now / MINUTE_MS)
+    const saved: number[][] = []
+    for (let place = 0; place < HISTORY_MINUTES; place++) {
+      const minute = this.#minutes[place] as number
+      if (minute > last || minute <= last - HISTORY_MINUTES) continue
+      const latencies: number[] = []
+      for (let at = 0; at < BOUNDS; at++) if (this.#latency(place, at) > 0) latencies.push(at, this.#latency(place, at))
+      saved.push([minute, this.#asked[place] as number, this.#healthy[place] as number, ...latencies])
+    }
+    return saved
+  }
+
+  /** Throws where they are none. */
+  static fromMinutes(saved: SavedMinutes): History {
+    const history = new History()
+    for (const [minute = -1, asked = -1, healthy = -1, ...latencies] of saved) {
+      const counts = [asked, healthy, ...latencies]
+      const isMinute = Number.isInteger(minute) && minute >= 0 && minute <= MINUTE_MAX && latencies.length % 2 === 0
+      if (!isMinute || !counts.every((count) => Number.isInteger(count) && count >= 0 && count <= 0xffff)) {
+        throw new Error(`${JSON.stringify([minute, ...counts])} is no minute of a history`)
+      }
+      const place = minute % HISTORY_MINUTES
+      history.#begin(place, minute)
+      history.#asked[place] = asked
+      history.#healthy[place] = healthy
+      for (let n = 0; n < latencies.length; n += 2) {
+        const at = latencies[n] as number
+        if (at < BOUNDS) history.#latencies[place * BOUNDS + at] = latencies[n + 1] as number
+      }
+    }
+    return history
   }
 
   /** Of the last `minutes`, the one of `now` among them; 1…1440. */

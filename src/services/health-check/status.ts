@@ -75,9 +75,11 @@ function describeWatched({ service, verdict, since, history }: Watched, ground: 
 export const STATUS_DESCRIPTION =
   '`causes` is what is at fault, the widest first: services that cannot reach the same thing have one cause. `uptime` is ' +
   'the percentage of the questions to which a service was ready, `latency_…` the milliseconds of its answers (within ' +
-  '12 %). History is kept in memory, since `watching_since`, for 24 hours at most. `canary` is what became of an event of ' +
-  'the health check itself, which takes the way of all events: how long until the log had it, then Storage, then the ' +
-  'statistics. It is null where no canaries are sent.'
+  '12 %), both over 24 hours at most, since `history_since`. Where the process has a data folder the history survives a ' +
+  'restart, and the time between two processes counts as time in which the services of that process were away; elsewhere it ' +
+  'begins with the process, at `watching_since`. `canary` is what became of an event of the health check itself, which ' +
+  'takes the way of all events: how long until the log had it, then Storage, then the statistics. It is null where no ' +
+  'canaries are sent.'
 
 const INSTANT = { type: 'string', format: 'date-time' }
 const OR_NULL = { type: ['string', 'null'] }
@@ -130,7 +132,7 @@ const CANARY_STATUS = {
 
 export const STATUS_RESPONSE = {
   type: 'object',
-  required: ['status', 'causes', 'services', 'canary', 'watching_since', 'last_updated'],
+  required: ['status', 'causes', 'services', 'canary', 'watching_since', 'history_since', 'last_updated'],
   properties: {
     status: { type: 'string', enum: ['healthy', 'degraded'] },
     causes: {
@@ -163,7 +165,8 @@ export const STATUS_RESPONSE = {
       },
     },
     canary: CANARY_STATUS,
-    watching_since: INSTANT,
+    watching_since: { ...INSTANT, description: 'When this health check was started' },
+    history_since: { ...INSTANT, description: 'Where the history of the last day begins: at most a day ago' },
     last_updated: INSTANT,
   },
 }

@@ -5,7 +5,7 @@ import type { EpochMs } from '../../events/instant.ts'
 import { ask, type Reply } from '../../http/ask.ts'
 import type { Telemetry } from '../../telemetry.ts'
 import { TITLES, type Verdict } from './diagnosis.ts'
-import { History } from './history.ts'
+import type { History } from './history.ts'
 
 export type WatcherDeps = {
   /** Where a service is now; undefined where nobody has said. */
@@ -16,6 +16,8 @@ export type WatcherDeps = {
   started: Promise<void>
   config: Pick<Config, 'healthPeriodMs' | 'healthTimeoutMs'>
   telemetry: Telemetry
+  /** What is known of the last day of a service. */
+  historyOf: (service: ServiceName) => History
   now: () => EpochMs
 }
 
@@ -71,12 +73,12 @@ export class Watcher {
   }
 
   async #look(service: ServiceName): Promise<void> {
-    const { now, telemetry } = this.#deps
+    const { now, telemetry, historyOf } = this.#deps
     const { verdict, says, ms } = await this.#askReady(service)
     const time = now()
     const healthy = verdict.kind === 'healthy'
     const before = this.#watched.get(service)
-    const history = before?.history ?? new History()
+    const history = historyOf(service)
     history.add({ time, healthy, ...(ms !== undefined && { ms }) })
     const same = before?.verdict.kind === verdict.kind
     this.#watched.set(service, { service, verdict, says, history, since: same ? before.since : time })
