@@ -94,9 +94,18 @@ export function parseDay(text: string): number | undefined {
   return ms === undefined ? undefined : ms / MS_PER_DAY
 }
 
-/** `YYYY-MM-DD`, of a day from 0000-01-01 to 9999-12-31 and some on either side, which have six digits and a sign. */
+/** `YYYY-MM-DD`, of a day from 0000-01-01 to 9999-12-31. */
 export function formatDay(day: number): string {
   return dayText(day)
+}
+
+/** 0000-01-01 and 9999-12-31: no other days can be written with four digits of a year, or asked for. */
+export const DAY_FIRST = YEAR_0000_MS / MS_PER_DAY
+export const DAY_LAST = (YEAR_9999_END_MS + 1) / MS_PER_DAY - 1
+
+/** The nearest day that can be written and asked for. Where UTC has the last evening, Tokyo has a morning of the year 10000. */
+export function nearestDay(day: number): number {
+  return Math.min(Math.max(day, DAY_FIRST), DAY_LAST)
 }
 
 /** The UTC day, as a number since 1970-01-01, that an instant falls on. */

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
+import { anyInstant } from './event.arbitrary.ts'
 import { formatDay, MS_PER_DAY, parseDay } from './instant.ts'
 import { LocalDays, parseTimeZone } from './time-zone.ts'
 
@@ -49,6 +50,42 @@ describe('LocalDays', () => {
       }
     })
     fc.assert(property, { numRuns: 300 })
+  })
+
+  test('gives a day that can be written and asked for, of every instant in every zone', () => {
+    const zones = fc.constantFrom(...Intl.supportedValuesOf('timeZone'))
+    const [first, last] = [Date.parse('0000-01-01T00:00:00Z'), Date.parse('9999-12-31T23:59:59.999Z')]
+    const atEnds = fc.oneof(
+      fc.nat(2 * MS_PER_DAY).map((ms) => first + ms),
+      fc.nat(2 * MS_PER_DAY).map((ms) => last - ms),
+    )
+    const property = fc.property(zones, fc.array(fc.oneof(anyInstant, atEnds), { minLength: 1 }), (timeZone, some) => {
+      const days = new LocalDays(timeZone)
+      for (const instant of [...some, first, last]) {
+        const day = days.at(instant)
+        const text = formatDay(day)
+        assert.match(text, /^\d{4}-\d\d-\d\d$/)
+        assert.equal(parseDay(text), day)
+        assert.ok(days.until > instant)
+        const end = Math.min(days.until - 1, last)
+        assert.equal(days.at(end), day, 'up to `until` it is the same day')
+      }
+    })
+    fc.assert(property)
+  })
+
+  test('has no other days before the first and after the last that can be written', () => {
+    const [first, last] = [Date.parse('0000-01-01T00:00:00Z'), Date.parse('9999-12-31T23:59:59.999Z')]
+    const inTokyo = new LocalDays('Asia/Tokyo')
+    assert.deepEqual(
+      [first, last].map((instant) => formatDay(inTokyo.at(instant))),
+      ['0000-01-01', '9999-12-31'],
+    )
+    const inNewYork = new LocalDays('America/New_York')
+    assert.deepEqual(
+      [first, last].map((instant) => formatDay(inNewYork.at(instant))),
+      ['0000-01-01', '9999-12-31'],
+    )
   })
 
   test('knows days of 23 and 25 hours, and one that a zone left out', () => {

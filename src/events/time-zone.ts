@@ -1,4 +1,4 @@
-import { type EpochMs, MS_PER_DAY } from './instant.ts'
+import { DAY_LAST, type EpochMs, MS_PER_DAY, nearestDay } from './instant.ts'
 
 /** The calendar of a time zone, by the IANA data that Node brings. */
 
@@ -32,7 +32,7 @@ export class LocalDays {
     this.#timeZone = timeZone
   }
 
-  /** The day, as a number since 1970-01-01, at an instant. */
+  /** The day, as a number since 1970-01-01, at an instant; the nearest that can be written, from 0000-01-01 to 9999-12-31. */
   at(instant: EpochMs): number {
     if (instant < this.#begin || instant >= this.#end) {
       const there = Temporal.Instant.fromEpochMilliseconds(instant).toZonedDateTimeISO(this.#timeZone)
@@ -40,8 +40,8 @@ export class LocalDays {
       this.#begin = instant
       this.#end = there.getTimeZoneTransition('next')?.epochMilliseconds ?? Number.POSITIVE_INFINITY
     }
-    const day = Math.floor((instant + this.#offsetMs) / MS_PER_DAY)
-    this.until = Math.min(this.#end, (day + 1) * MS_PER_DAY - this.#offsetMs)
+    const day = nearestDay(Math.floor((instant + this.#offsetMs) / MS_PER_DAY))
+    this.until = day === DAY_LAST ? this.#end : Math.min(this.#end, (day + 1) * MS_PER_DAY - this.#offsetMs)
     return day
   }
 }

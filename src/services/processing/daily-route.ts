@@ -69,7 +69,7 @@ const PARAMETERS = {
 const DESCRIPTION =
   'In order of the days; a day without events is left out. While there are further days, `Link: <…>; rel="next"` names the ' +
   'next page. An event belongs to the day on which the quarter hour begins in which it began, by the clock of the ' +
-  '`time_zone`. Sums are those of exact arithmetic, rounded once.'
+  '`time_zone`; to the nearest of the days from 0000-01-01 to 9999-12-31. Sums are those of exact arithmetic, rounded once.'
 
 const METRES = { type: 'number', minimum: 0, description: 'Metres' }
 const SECONDS = { type: 'number', minimum: 0, description: 'Seconds' }

@@ -139,7 +139,7 @@ function localDayOf({ timestamp }: Run, time_zone: string | undefined): number {
 function followingDay(day: number, time_zone: string | undefined): number {
   const begin = (day - 1) * MS_PER_DAY
   for (let at = begin; at < begin + 6 * MS_PER_DAY; at += QUARTER_MS) {
-    const local = localDay(at, time_zone)
+    const local = calendarDay(at, time_zone)
     if (local > day) return local
   }
   throw new Error(`no day follows ${day} in ${time_zone}`)
@@ -158,14 +158,26 @@ function monthLimits(month: string): [number, number] {
 }
 
 function textOf(day: number): string {
-  return new Date(day * MS_PER_DAY).toISOString().split('T')[0] as string
+  return new Date(writableDay(day) * MS_PER_DAY).toISOString().split('T')[0] as string
 }
 
 const formats = new Map<string, Intl.DateTimeFormat>()
 const days = new Map<string, number>()
 
-/** The day, as a number since 1970-01-01, on which the quarter hour of the instant begins by the clocks of the zone. */
-export function localDay(instant: number, time_zone = 'UTC'): number {
+/**
+ * The day, as a number since 1970-01-01, on which the quarter hour of the instant begins by the clocks of the zone; the
+ * nearest that has a year of four digits.
+ */
+export function localDay(instant: number, time_zone?: string): number {
+  return writableDay(calendarDay(instant, time_zone))
+}
+
+function writableDay(day: number): number {
+  const [first, last] = [Date.parse('0000-01-01') / MS_PER_DAY, Date.parse('9999-12-31') / MS_PER_DAY]
+  return day < first ? first : day > last ? last : day
+}
+
+function calendarDay(instant: number, time_zone = 'UTC'): number {
   const begin = Math.floor(instant / QUARTER_MS) * QUARTER_MS
   const key = `${time_zone} ${begin}`
   const known = days.get(key)

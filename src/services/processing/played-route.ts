@@ -51,7 +51,7 @@ const PARAMETERS = {
 const ORDER =
   'In falling order of plays, then of listening time, then by the code points of the names. Listening time is a sum of ' +
   'exact arithmetic, rounded once. A play belongs to the day on which the quarter hour begins in which it began, by the ' +
-  'clock of the `time_zone`.'
+  'clock of the `time_zone`; to the nearest of the days from 0000-01-01 to 9999-12-31.'
 
 const TEXT = { type: 'string' }
 

@@ -179,10 +179,11 @@ function recount(events: readonly RunifyEvent[], { list, user_id, from, to, time
     .slice(0, limit)
 }
 
-/** Of the quarter hour in which it began. */
+/** Of the quarter hour in which it began; the nearest with a year of four digits. */
 function dayOf(instant: number, timeZone: string): number {
   const date = Temporal.Instant.fromEpochMilliseconds(Math.floor(instant / 900_000) * 900_000)
     .toZonedDateTimeISO(timeZone)
     .toPlainDate()
-  return Temporal.PlainDate.from('1970-01-01').until(date).days
+  const day = Temporal.PlainDate.from('1970-01-01').until(date).days
+  return Math.min(Math.max(day, -719_528), 2_932_896)
 }

@@ -20,7 +20,7 @@ export function addRecords(server: HttpServer, statistics: StatisticsStore): voi
 
 const DESCRIPTION =
   'A pace is that of a whole run, its `duration` by its `distance`; a run without a duration has none. A streak is of days, ' +
-  'or of ISO weeks, on each of which a run began; a day that the time zone left out does not end it. Best are the week and ' +
+  'or of ISO weeks, on each of which a run began; a day that the time zone left out does not end it. Days are those of `/stats/daily`. Best are the week and ' +
   'the month with the most metres. Of two that are as good it is the earlier one, and of two runs of the same instant that ' +
   'with the lower `trace_id`. What there is none of is null.'
 

@@ -1,4 +1,4 @@
-import { formatDay, formatInstant, MS_PER_DAY } from '../../events/instant.ts'
+import { formatDay, formatInstant, MS_PER_DAY, nearestDay } from '../../events/instant.ts'
 import { LocalDays } from '../../events/time-zone.ts'
 import { type BestRun, type BestRuns, LONGEST_DISTANCE, LONGEST_DURATION, PACE_DISTANCES, paceOf } from './best-runs.ts'
 import type { Day } from './days.ts'
@@ -45,7 +45,7 @@ function streakOf(days: readonly Day[], follows: (before: number, after: number)
     const length = index - begin + 1
     if (length <= best) continue
     best = length
-    streak = { length, begin: formatDay((days[begin] as Day).day), end: formatDay(day + more) }
+    streak = { length, begin: dayText((days[begin] as Day).day), end: dayText(day + more) }
   }
   return streak
 }
@@ -95,12 +95,17 @@ function toPeriod(sum: Day | undefined, more: number) {
   if (sum === undefined) return null
   const { day, tally } = sum
   return {
-    begin: formatDay(day),
-    end: formatDay(day + more),
+    begin: dayText(day),
+    end: dayText(day + more),
     num_running_stats: tally.runs,
     total_distance: tally.distance.rounded(),
     total_run_duration: tally.runDuration.rounded(),
   }
+}
+
+/** The first week begins before the days that can be written, and the last one ends behind them. */
+function dayText(day: number): string {
+  return formatDay(nearestDay(day))
 }
 
 /** ISO 8601 weeks begin on Monday; 1970-01-01 was a Thursday. */

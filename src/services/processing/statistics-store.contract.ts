@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
 import { CATALOGUE, EVENT_TYPES, type RunifyEvent } from '../../events/catalogue.ts'
-import { anyEvent } from '../../events/event.arbitrary.ts'
-import { dayOf, formatDay, MS_PER_DAY } from '../../events/instant.ts'
+import { anyEvent, anyInstant } from '../../events/event.arbitrary.ts'
+import { dayOf, formatDay, MS_PER_DAY, parseDay } from '../../events/instant.ts'
 import { type Cursors, formatCursors, nextOf, type PartitionCursor } from '../../log/position.ts'
 import { besideContract } from './beside.contract.ts'
 import { type CountedHour, MS_PER_HOUR } from './counted-hours.ts'
@@ -15,7 +15,7 @@ import { foldDays } from './quarter-hours.ts'
 import { EMPTY_ROLLUP, toStatistics } from './rollup.ts'
 import type { StatisticsStore, Totals } from './statistics-store.ts'
 import { usersContract } from './users.contract.ts'
-import { anyTurningInstant, anyZone } from './zones.arbitrary.ts'
+import { anyTurningInstant, anyZone, HARD_ZONES } from './zones.arbitrary.ts'
 
 /** A fresh place for statistics. Disposing of it closes every instance of the place and removes what is in it. */
 export type OpenedStatistics = AsyncDisposable & {
@@ -316,6 +316,61 @@ function daysContract({ open }: StatisticsAdapter): void {
       assert.deepEqual(records.longest_streak_days, { length: 2, begin: '2011-12-29', end: '2011-12-31' })
       const inUtc = await statistics.records({ user_id: asked.user_id })
       assert.deepEqual(inUtc.records.longest_streak_days, { length: 1, begin: '2011-12-30', end: '2011-12-30' })
+    }
+  })
+
+  test('can be written and asked for, whenever an event began and whatever the zone', async () => {
+    await using place = await open()
+    const { statistics } = place
+    const timestamp = fc.oneof(anyInstant, anyTurningInstant)
+    const anyRuns = fc.array(anyEvent('running_stats', { ...ours, timestamp }), { minLength: 100, maxLength: 100 })
+    const [events = []] = fc.sample(anyRuns, { numRuns: 1, seed: 8 })
+    const ends = ['0000-01-01T00:00:00Z', '9999-12-31T23:59:59.999Z'].map((text, index) => {
+      const run = runOf(index)
+      return { ...run, fields: { ...run.fields, user_id: USERS[0] as string, timestamp: Date.parse(text) } }
+    })
+    await folded(statistics, [...events, ...ends])
+    const isDay = (text: string) => parseDay(text) !== undefined
+    for (const time_zone of ['Asia/Tokyo', 'America/New_York', ...HARD_ZONES]) {
+      const scope = { user_id: USERS[0] as string, time_zone }
+      const { days } = await statistics.daily({ ...scope, limit: 10_000 })
+      assert.deepEqual(
+        days.filter(({ day }) => !isDay(formatDay(day))).map(({ day }) => formatDay(day)),
+        [],
+        time_zone,
+      )
+      for (const { day, num_running_stats } of [days[0], days.at(-1)].flatMap((one) => one ?? [])) {
+        const { rollup } = await statistics.totals({ ...scope, from: day, to: day })
+        assert.equal(rollup.runs, num_running_stats, `${time_zone} ${formatDay(day)}`)
+        const asked = await statistics.daily({ ...scope, from: day, to: day, limit: 10 })
+        assert.deepEqual(
+          asked.days.map((row) => [row.day, row.num_running_stats]),
+          [[day, num_running_stats]],
+        )
+      }
+      const { records } = await statistics.records(scope)
+      const { longest_streak_days, longest_streak_weeks, best_week, best_month } = records
+      for (const period of [longest_streak_days, longest_streak_weeks, best_week, best_month]) {
+        assert.ok(period !== null && isDay(period.begin) && isDay(period.end), `${time_zone} ${JSON.stringify(period)}`)
+      }
+    }
+  })
+
+  test('of a week at either end of the calendar end with it', async () => {
+    await using place = await open()
+    const at = (index: number, text: string): RunifyEvent => {
+      const run = runOf(index)
+      return { ...run, fields: { ...run.fields, user_id: USERS[index] as string, timestamp: Date.parse(text) } }
+    }
+    await folded(place.statistics, [at(0, '0000-01-01T00:00:00Z'), at(1, '9999-12-31T23:59:59.999Z')])
+    for (const [user_id, begin, end] of [
+      [USERS[0], '0000-01-01', '0000-01-02'],
+      [USERS[1], '9999-12-27', '9999-12-31'],
+    ] as const) {
+      for (const time_zone of [undefined, 'Asia/Tokyo', 'America/New_York']) {
+        const { records } = await place.statistics.records({ user_id, time_zone })
+        assert.deepEqual(records.longest_streak_weeks, { length: 1, begin, end }, `${time_zone}`)
+      }
     }
   })
 

@@ -36,7 +36,12 @@ const TURNS = [
   '1969-12-31T23:59:59.999Z',
   '2023-12-31T23:45:00Z',
   '1900-03-01T00:00:00Z',
+  '0000-01-01T00:00:00Z',
+  '9999-12-31T23:59:59.999Z',
 ].map((text) => Date.parse(text))
+
+/** Of the instants that an event can have. */
+const [FIRST, LAST] = [Date.parse('0000-01-01T00:00:00Z'), Date.parse('9999-12-31T23:59:59.999Z')]
 
 /** Instants that lie close together around those turns, so that days and streaks of several events come about. */
 export const anyTurningInstant = fc
@@ -49,4 +54,4 @@ export const anyTurningInstant = fc
     ),
     fc.constantFrom(-1, 0, 1),
   )
-  .map(([turn, away, more]) => turn + away + more)
+  .map(([turn, away, more]) => Math.min(Math.max(turn + away + more, FIRST), LAST))
