@@ -5,6 +5,7 @@ import { gzipSync } from 'node:zlib'
 import fc from 'fast-check'
 import {
   addDays,
+  beginsMonth,
   type DayRow,
   daysBetween,
   levels,
@@ -82,6 +83,17 @@ describe('Days', () => {
     const of = (year: number) =>
       toWeeks(rows, `${year}-01-01`, `${year}-12-31`).find(({ monday }) => monday === '2024-12-30')
     assert.deepEqual([of(2024)?.distance, of(2025)?.distance], [46, 46])
+  })
+
+  test('begin each month of a year once', () => {
+    for (const [from, to] of [
+      ['2024-01-01', '2024-12-31'],
+      ['2025-01-01', '2025-12-31'],
+    ] as const) {
+      const weeks = toWeeks([], from, to)
+      const months = weeks.filter((_, n) => beginsMonth(weeks, n)).map(({ monday }) => addDays(monday, 6).slice(5, 7))
+      assert.deepEqual(months.map(Number), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12])
+    }
   })
 
   test('make a year of any that an event can have, and of nothing else', () => {

@@ -94,6 +94,12 @@ export function toWeeks(rows: readonly DayRow[], from: string, to: string): Week
   return [...weeks.values()]
 }
 
+/** Whether a week is the first that ends in a month. The last one may end in the next year, whose January is not this one's. */
+export function beginsMonth(weeks: readonly Week[], n: number): boolean {
+  const [first, end] = [weeks[0], weeks[n]].map((week) => week && addDays(week.monday, 6))
+  return end !== undefined && Number(end.slice(8)) <= 7 && end.slice(0, 4) === first?.slice(0, 4)
+}
+
 /** 0 for nothing, else 1…4, by quarters of the days that have something: one marathon does not make all else pale. */
 export function levels(values: readonly number[]): (value: number) => number {
   const sorted = values.filter((value) => value > 0).sort((a, b) => a - b)

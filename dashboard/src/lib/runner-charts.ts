@@ -1,6 +1,6 @@
 import type { EChartsCoreOption } from 'echarts/core'
 import { type Colours, tip } from './colours.ts'
-import { addDays, type DayRow, type Week } from './days.ts'
+import { addDays, beginsMonth, type DayRow, type Week } from './days.ts'
 import { clock, day, dayName, distance, inUnits, pace, paceSeconds, span, type Units } from './format.ts'
 
 /** Options of ECharts for the runner's charts. */
@@ -28,7 +28,9 @@ export function weekChart(weeks: readonly Week[], units: Units, colours: Colours
       axisLabel: {
         color: colours.muted,
         formatter: monthOf,
-        interval: (n: number) => isFirstOfMonth(weeks[n]?.monday ?? ''),
+        interval: (n: number) => beginsMonth(weeks, n),
+        // A phone has no room for twelve.
+        hideOverlap: true,
       },
       axisTick: { show: false },
       axisLine: { lineStyle: { color: colours.line } },
@@ -128,8 +130,4 @@ function valueAxis(colours: Colours) {
 
 function monthOf(monday: string): string {
   return dayName(addDays(monday, 6), 'month')
-}
-
-function isFirstOfMonth(monday: string): boolean {
-  return monday !== '' && Number(addDays(monday, 6).slice(8)) <= 7
 }
