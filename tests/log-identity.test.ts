@@ -4,14 +4,10 @@ import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { runCli } from '../src/cli/run-cli.fixture.ts'
 import { makeMany } from './events.ts'
-import { getJson, type Json, post, type Runify, settled, spawnRunify, temporaryFolder, waitFor } from './harness.ts'
+import { getJson, post, type Runify, settled, spawnRunify, temporaryFolder, waitFor } from './harness.ts'
+import { audit, idsOf, ready, reason, rebuildAll, refused, stillRefused, WAIT_MS_MAX } from './refused-log.ts'
 
 /** A log that is lost or put back without the files that go with it: nothing of it is taken for what was read before. */
-
-const FOLLOWERS = ['storage', 'anomaly-detector'] as const
-/** A consumer tries again every five seconds; a loaded machine takes longer. */
-const WAIT_MS_MAX = 120_000
-const REBUILDS = ['store', 'anomalies'] as const
 
 describe('A log that does not belong to the store', () => {
   test('is refused when it was lost, however far the new one has grown, and a rebuild goes on with it', async () => {
@@ -34,7 +30,7 @@ describe('A log that does not belong to the store', () => {
     })
     await withRunify(folder.path, (runify) => stillRefused(runify, { stored: 50 }))
 
-    await rebuildAll(folder.path)
+    await rebuildAll({ RUNIFY_DATA_DIR: folder.path })
     await withRunify(folder.path, async (runify) => {
       await ready(runify)
       await settled(runify, WAIT_MS_MAX)
@@ -61,7 +57,7 @@ describe('A log that does not belong to the store', () => {
       await stillRefused(runify, { stored: 50 })
       await refused(runify, /the record before that is another one there, so the log is an older copy that has gone on/)
     })
-    await rebuildAll(folder.path)
+    await rebuildAll({ RUNIFY_DATA_DIR: folder.path })
     await withRunify(folder.path, async (runify) => {
       await ready(runify)
       await settled(runify, WAIT_MS_MAX)
@@ -111,68 +107,10 @@ async function sendAndSettle(runify: Runify, count: number): Promise<void> {
   await waitFor(async () => (await getJson(`${detector}/stats`)).behind === 0, WAIT_MS_MAX)
 }
 
-/** Why a service is not ready; nothing where it is. */
-async function reason(address: string): Promise<string> {
-  const response = await fetch(`${address}/health/ready`)
-  const { detail } = (await response.json()) as { detail?: string }
-  return response.status === 503 ? (detail ?? '') : ''
-}
-
-async function refused({ addresses }: Runify, pattern: RegExp): Promise<void> {
-  for (const service of FOLLOWERS) {
-    await waitFor(async () => pattern.test(await reason(addresses[service])), WAIT_MS_MAX).catch(async (cause) => {
-      throw new Error(`${service}: ${(await reason(addresses[service])) || 'ready'}`, { cause })
-    })
-  }
-}
-
-/** Also after it has tried again. */
-async function stillRefused(runify: Runify, { stored }: { stored: number }): Promise<void> {
-  const failures = async (address: string) => {
-    const text = await (await fetch(`${address}/metrics`)).text()
-    const lines = text.split('\n').filter((line) => /^runify_\w*fail\w*\{.*position_conflict/.test(line))
-    return lines.reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0)
-  }
-  for (const service of FOLLOWERS) {
-    const address = runify.addresses[service]
-    const before = await failures(address)
-    await waitFor(async () => (await failures(address)) > before + 1, WAIT_MS_MAX)
-    assert.notEqual(await reason(address), '', `${service} is not ready`)
-  }
-  assert.equal((await getJson(`${runify.addresses.storage}/stats`)).num_running_stats, stored)
-}
-
-async function ready({ addresses }: Runify): Promise<void> {
-  for (const service of FOLLOWERS) await waitFor(async () => (await reason(addresses[service])) === '', WAIT_MS_MAX)
-}
-
-async function rebuildAll(dir: string): Promise<void> {
-  for (const what of REBUILDS) {
-    const { code, stderr } = await runCli(['rebuild', what], '', { RUNIFY_DATA_DIR: dir })
-    assert.deepEqual([code, stderr], [0, ''])
-  }
-}
-
 async function removeLog(dir: string): Promise<void> {
   await removeFile(dir, 'log')
 }
 
 async function removeFile(dir: string, name: string): Promise<void> {
   for (const ending of ['', '-wal', '-shm']) await rm(join(dir, `${name}.db${ending}`), { force: true })
-}
-
-async function idsOf({ addresses }: Runify): Promise<string[]> {
-  const response = await fetch(`${addresses.storage}/stats/running?limit=1000`)
-  return ((await response.json()) as Json[]).map(({ user_id, event_id }) => `${user_id} ${event_id}`).sort()
-}
-
-async function audit({ addresses }: Runify) {
-  const hour = 3_600_000
-  const end = Math.floor(Date.now() / hour) * hour + hour
-  const query = new URLSearchParams({
-    from: new Date(end - 2 * hour).toISOString(),
-    to: new Date(end).toISOString(),
-  })
-  const answer = await getJson(`${addresses.analyzer}/audit?${query}`)
-  return answer as { equal: boolean; differences: Record<string, unknown[]> }
 }

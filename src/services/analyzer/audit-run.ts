@@ -64,7 +64,7 @@ export class Audit {
   /** Records that neither a row nor a repeat explains, by position. */
   readonly #unexplained = new Map<string, Unmatched>()
   readonly #missingIds = new Set<string>()
-  readonly #forgotten = new ForgottenUsers()
+  #forgotten = new ForgottenUsers()
   readonly #tombstones: TopicFollower
 
   private constructor(deps: AuditDeps, range: AuditRange, signal: AbortSignal) {
@@ -73,7 +73,10 @@ export class Audit {
     this.#tally = new AuditTally(range)
     this.#result = { tally: this.#tally, complete: true, stored: [], counted: { hours: [], cursors: [] } }
     const visit = (_partition: number, { value }: LogRecord) => this.#forget(value)
-    this.#tombstones = new TopicFollower({ log: deps.log, topic: FORGOTTEN_TOPIC, visit })
+    const forget = () => {
+      this.#forgotten = new ForgottenUsers()
+    }
+    this.#tombstones = new TopicFollower({ log: deps.log, topic: FORGOTTEN_TOPIC, visit, forget })
   }
 
   /** `from` and `to` are whole hours. Throws what log, store and statistics throw, and the signal's reason. */

@@ -19,7 +19,7 @@ const AGE_MS_MAX = 1000
 /** How long samples are kept: what trends are made of. */
 const HISTORY_MS = 120_000
 
-type Watched = { samples: LagSample[]; underWay?: Promise<LagSample>; times: Map<string, EpochMs> }
+type Watched = { samples: LagSample[]; underWay?: Promise<LagSample>; times: Map<string, EpochMs>; logId?: string }
 
 /**
  * How far the groups are behind the log, in records and seconds, and where that leads. It looks every few seconds, and when
@@ -70,7 +70,9 @@ export class LagWatch implements Disposable {
     const { log, now } = this.#options
     // Groups first: a group can then only seem behind, never ahead of the log.
     const cursors = await log.groups(topic)
-    const partitions = await log.partitions(topic)
+    const [partitions, logId] = await Promise.all([log.partitions(topic), log.logId(topic)])
+    // Made anew: what was seen tells nothing of it.
+    if (logId !== watched.logId) Object.assign(watched, { logId, samples: [], times: new Map() })
     const at = now()
     const times = new Map<string, EpochMs>()
     const byGroup = [...Map.groupBy(cursors, ({ group }) => group)]

@@ -25,6 +25,7 @@ export class LetterIndex {
       log,
       topic: DEAD_LETTER_TOPIC,
       recordsMax: lettersMax,
+      forget: () => this.#copies.clear(),
       visit: (partition, { key, offset, appendTime }) => this.#add(key, { partition, offset }, appendTime),
     })
   }

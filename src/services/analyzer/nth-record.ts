@@ -15,7 +15,7 @@ export type NthRecord =
   | { kind: 'removed' }
 
 /** What is needed of a log to find records in it. */
-export type SearchedLog = Pick<EventLog, 'partitions' | 'offsetsAt' | 'read'>
+export type SearchedLog = Pick<EventLog, 'partitions' | 'logId' | 'offsetsAt' | 'read'>
 
 export type NthRecordsOptions = {
   log: SearchedLog
@@ -61,6 +61,7 @@ export class NthRecords {
   readonly #anchors = new TimeAnchors()
   readonly #records = new RecordCache()
   #firsts: readonly number[] = []
+  #logId: string | undefined
 
   constructor(options: NthRecordsOptions) {
     this.#options = { now: Date.now, endsMs: ENDS_MS, searched: () => {}, ...options }
@@ -78,7 +79,7 @@ export class NthRecords {
       const snapshot = await this.#snapshot(tries === 0 ? n : undefined)
       if (n >= snapshot.count) return { kind: 'beyond' }
       if (n < snapshot.removed) return { kind: 'removed' }
-      const found = await this.#findIn(snapshot, n, { near: tries === 0 ? NEAR : 0 })
+      const found = await this.#findIn(snapshot, n, { near: tries === 0 ? NEAR : 0 }).catch(ifMadeAnew)
       if (found !== undefined) return found
       if (tries === SEARCHES_MAX) {
         throw new Failure('log_unavailable', `${this.#options.topic} changes too fast to be searched`, {
@@ -121,13 +122,13 @@ export class NthRecords {
   async #findIn(snapshot: TopicSnapshot, n: number, options: { near: number }): Promise<NthRecord | undefined> {
     const known = this.#records.get(n)
     if (known !== undefined) return { kind: 'found', ...known }
-    if (snapshot.nexts.length === 1) return this.#findInOnly(n)
+    if (snapshot.nexts.length === 1) return this.#findInOnly(snapshot, n)
     const { search, looks } = await this.#search(snapshot, n, options)
     if (search === undefined) return undefined
     if (search.done && !isCertain(search.low, snapshot)) return { kind: 'removed' }
     // What retention removes during a search makes it count wrong; both are asked for in one flight.
     const [run, after] = await Promise.all([
-      search.done ? this.#readAmong(search, n) : this.#readNear(search, n),
+      search.done ? this.#readAmong(snapshot, search, n) : this.#readNear(snapshot, search, n),
       looks > 0 && snapshot.removed > 0 ? this.#snapshot(undefined) : snapshot,
     ])
     const nth = run?.placed[n - run.first]
@@ -136,21 +137,22 @@ export class NthRecords {
       await this.#settle(snapshot, nth.record.appendTime)
       return undefined
     }
-    this.#keep(run, snapshot.at - SETTLED_MS)
+    this.#keep(snapshot, run, snapshot.at - SETTLED_MS)
     return { kind: 'found', ...nth }
   }
 
   /** In one partition, n is the offset. */
-  async #findInOnly(n: number): Promise<NthRecord> {
-    const run = await this.#read(n, { partition: 0, offset: n, ahead: READ_AHEAD })
+  async #findInOnly(snapshot: TopicSnapshot, n: number): Promise<NthRecord> {
+    const run = await this.#read(snapshot, n, { partition: 0, offset: n, ahead: READ_AHEAD })
     const [nth] = run.placed
     // A gap in the offsets, which only retention makes.
     if (nth?.record.offset !== n) return { kind: 'removed' }
-    this.#keep(run, Number.POSITIVE_INFINITY)
+    this.#keep(snapshot, run, Number.POSITIVE_INFINITY)
     return { kind: 'found', ...nth }
   }
 
-  #keep({ first, placed }: Run, settled: EpochMs): void {
+  #keep({ logId }: TopicSnapshot, { first, placed }: Run, settled: EpochMs): void {
+    if (logId !== this.#logId) return
     for (const [i, one] of placed.entries()) {
       if (one.record.appendTime > settled) return
       this.#records.set(first + i, one)
@@ -158,12 +160,12 @@ export class NthRecords {
   }
 
   /** Of records of one append time. */
-  async #readAmong({ low, high }: Found, n: number): Promise<Run | undefined> {
+  async #readAmong(snapshot: TopicSnapshot, { low, high }: Found, n: number): Promise<Run | undefined> {
     let left = n - low.count
     for (const [partition, end] of high.offsets.entries()) {
       const offset = (low.offsets[partition] ?? 0) + left
       if (offset < end) {
-        const run = await this.#read(n, { partition, offset, ahead: Math.min(READ_AHEAD, end - offset) })
+        const run = await this.#read(snapshot, n, { partition, offset, ahead: Math.min(READ_AHEAD, end - offset) })
         const [nth] = run.placed
         return nth?.record.offset === offset && nth.record.appendTime === low.time ? run : undefined
       }
@@ -173,12 +175,12 @@ export class NthRecords {
   }
 
   /** Of a few records, which are read from each partition and put in order. Undefined where they were not all of them. */
-  async #readNear({ low, high }: Found, n: number): Promise<Run | undefined> {
+  async #readNear(snapshot: TopicSnapshot, { low, high }: Found, n: number): Promise<Run | undefined> {
     const left = n - low.count
     const read = high.offsets.map(async (end, partition) => {
       const offset = low.offsets[partition] ?? 0
       const ahead = Math.min(left + 1, end - offset)
-      const placed = ahead === 0 ? [] : (await this.#read(n, { partition, offset, ahead })).placed
+      const placed = ahead === 0 ? [] : (await this.#read(snapshot, n, { partition, offset, ahead })).placed
       return { placed, isCut: placed.length < ahead }
     })
     const parts = await Promise.all(read)
@@ -191,11 +193,12 @@ export class NthRecords {
 
   /** Reads a record and those behind it, with gaps where there are some; none where retention has removed it. */
   async #read(
+    { logId }: TopicSnapshot,
     n: number,
     { partition, offset, ahead }: { partition: number; offset: number; ahead: number },
   ): Promise<Run> {
     const { log, topic } = this.#options
-    const options = { topic, partition, from: offset, limit: ahead, bytesMax: READ_BYTES_MAX }
+    const options = { topic, partition, from: offset, limit: ahead, bytesMax: READ_BYTES_MAX, logId }
     const records = await log.read(options).catch(ifRemoved)
     return { first: n, placed: records.map((record) => ({ partition, record })) }
   }
@@ -217,7 +220,7 @@ export class NthRecords {
     const search = new NthSearch({ n, low, high: above ?? endOf(snapshot) })
     const isNear = () => !search.isByTime && n - search.low.count < near && isCertain(search.low, snapshot)
     while (!search.done && !isNear()) {
-      const times = looks < LOOKS_MAX ? await this.#timesOf(search) : undefined
+      const times = looks < LOOKS_MAX ? await this.#timesOf(snapshot, search) : undefined
       if (times === undefined) return { looks }
       search.take(await Promise.all(times.map((time) => look(time, search.known(time)))))
     }
@@ -226,16 +229,16 @@ export class NthRecords {
   }
 
   /** The times that are looked at next. Undefined where retention has removed the record that would have told them. */
-  async #timesOf(search: NthSearch): Promise<EpochMs[] | undefined> {
+  async #timesOf({ logId }: TopicSnapshot, search: NthSearch): Promise<EpochMs[] | undefined> {
     if (search.isByTime) return search.times()
     const { partition, offset } = search.record()
     const { log, topic } = this.#options
-    const [record] = await log.read({ topic, partition, from: offset, limit: 1 }).catch(ifRemoved)
+    const [record] = await log.read({ topic, partition, from: offset, limit: 1, logId }).catch(ifRemoved)
     return record && search.timesAround(record.appendTime)
   }
 
   /** @param known - what is known of each partition already; the others are asked for */
-  async #look({ at }: TopicSnapshot, time: EpochMs, known?: readonly Place[]): Promise<TimeAnchor> {
+  async #look({ at, logId }: TopicSnapshot, time: EpochMs, known?: readonly Place[]): Promise<TimeAnchor> {
     const { log, topic } = this.#options
     const partitions = known?.flatMap((place, partition) => (place === undefined ? [partition] : []))
     const asked =
@@ -246,6 +249,8 @@ export class NthRecords {
     const times = found.map(({ appendTime }) => appendTime ?? Number.POSITIVE_INFINITY)
     const next = Math.min(...times)
     const anchor = { from: time, time: Number.isFinite(next) ? next : time, offsets, times, count: sum(offsets) }
+    // The topic was made anew in the meantime.
+    if (logId !== this.#logId) return anchor
     const settled = at - SETTLED_MS
     if (anchor.time <= settled) this.#anchors.add(anchor)
     // What comes behind this time may still change, but not what comes before it.
@@ -258,11 +263,15 @@ export class NthRecords {
     const recent = n === undefined ? undefined : this.#snapshots.recent(this.#options.endsMs)
     if (recent !== undefined && n !== undefined && n < recent.count) return recent
     const snapshot = await this.#snapshots.take()
-    if (snapshot.firsts.some((first, partition) => first !== (this.#firsts[partition] ?? 0))) {
+    if (snapshot.logId !== this.#logId) {
+      this.#records.clear()
+      this.#anchors.clear()
+    } else if (snapshot.firsts.some((first, partition) => first !== (this.#firsts[partition] ?? 0))) {
       this.#records.clear()
       this.#anchors.forgetBefore(snapshot.firsts)
     }
     this.#firsts = snapshot.firsts
+    this.#logId = snapshot.logId
     return snapshot
   }
 
@@ -295,4 +304,8 @@ function byPlace(a: PlacedRecord, b: PlacedRecord): number {
 function ifRemoved(error: unknown): LogRecord[] {
   if (isFailure(error, 'offset_removed')) return []
   throw error
+}
+
+function ifMadeAnew(error: unknown): undefined {
+  if (!isFailure(error, 'position_conflict')) throw error
 }

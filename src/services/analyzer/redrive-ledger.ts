@@ -47,6 +47,10 @@ export class RedriveLedger {
       topic: REDRIVE_TOPIC,
       recordsMax: 2 * familiesMax,
       visit: (_partition, record) => this.#add(record),
+      forget: () => {
+        this.#families.clear()
+        this.#evicted = false
+      },
     })
   }
 

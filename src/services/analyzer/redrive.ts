@@ -62,7 +62,7 @@ const CHUNK_BYTES_MAX = 1024 * 1024
 export class Redriver {
   readonly #deps: RedriverDeps
   readonly #newId: () => string
-  readonly #forgotten = new ForgottenUsers()
+  #forgotten = new ForgottenUsers()
   readonly #tombstones: TopicFollower
 
   constructor(deps: RedriverDeps) {
@@ -72,7 +72,10 @@ export class Redriver {
       const tombstone = decodeTombstone(value)
       if (tombstone !== undefined) this.#forgotten.add(tombstone)
     }
-    this.#tombstones = new TopicFollower({ log: deps.log, topic: FORGOTTEN_TOPIC, visit })
+    const forget = () => {
+      this.#forgotten = new ForgottenUsers()
+    }
+    this.#tombstones = new TopicFollower({ log: deps.log, topic: FORGOTTEN_TOPIC, visit, forget })
   }
 
   /** The results in the order of `letters`; those of one letter, which may be there as several copies, are the same. */

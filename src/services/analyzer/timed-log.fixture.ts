@@ -11,6 +11,10 @@ export class TimedLog implements SearchedLog {
     this.#times = times
   }
 
+  async logId() {
+    return 'timed'
+  }
+
   async partitions() {
     return this.#times.map(({ length: next }, partition) => ({ partition, first: 0, next }))
   }

@@ -5,6 +5,8 @@ import { SharedLookup } from '../../log/shared-lookup.ts'
 /** The ends of a topic's partitions. `at` is a time when all that is older than a moment was in them. */
 export type TopicSnapshot = {
   at: EpochMs
+  /** Of the log that this tells of: nothing that is known of another one is true of it. */
+  logId: string
   firsts: readonly number[]
   nexts: readonly number[]
   /** Records there ever were before the oldest of each partition, and in all. */
@@ -12,15 +14,17 @@ export type TopicSnapshot = {
   count: number
 }
 
+type SnapshotLog = Pick<EventLog, 'partitions' | 'logId'>
+
 /** Looks at a topic's ends, once for all who ask at the same time. */
 export class TopicSnapshots {
-  readonly #log: Pick<EventLog, 'partitions'>
+  readonly #log: SnapshotLog
   readonly #topic: string
   readonly #now: () => EpochMs
   #last: { snapshot: TopicSnapshot; takenAt: number } | undefined
   readonly #lookup = new SharedLookup(() => this.#take())
 
-  constructor({ log, topic, now }: { log: Pick<EventLog, 'partitions'>; topic: string; now: () => EpochMs }) {
+  constructor({ log, topic, now }: { log: SnapshotLog; topic: string; now: () => EpochMs }) {
     this.#log = log
     this.#topic = topic
     this.#now = now
@@ -40,10 +44,11 @@ export class TopicSnapshots {
 
   async #take(): Promise<TopicSnapshot> {
     const [at, takenAt] = [this.#now(), performance.now()]
-    const ranges = await this.#log.partitions(this.#topic)
+    // Both come of one look at the topic where they are asked for together.
+    const [ranges, logId] = await Promise.all([this.#log.partitions(this.#topic), this.#log.logId(this.#topic)])
     const firsts = ranges.map(({ first }) => first)
     const nexts = ranges.map(({ next }) => next)
-    const snapshot = { at, firsts, nexts, removed: sum(firsts), count: sum(nexts) }
+    const snapshot = { at, logId, firsts, nexts, removed: sum(firsts), count: sum(nexts) }
     this.#last = { snapshot, takenAt }
     return snapshot
   }
