@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { DatabaseSync } from 'node:sqlite'
+import { keepPrivate } from '../disk/private-file.ts'
 import { packRecords } from './packed-records.ts'
 
 /**
@@ -38,6 +39,7 @@ export function openLogFile(file: string): DatabaseSync {
     takeOverFirstForm(database)
     // Once: of several that open the file at the same time, the first makes it.
     database.prepare('INSERT INTO log_identity VALUES (1, ?) ON CONFLICT DO NOTHING').run(randomUUID())
+    keepPrivate(file)
     return database
   } catch (error) {
     database.close()

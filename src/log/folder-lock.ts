@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { makeFolder } from '../disk/folder.ts'
+import { keepPrivate } from '../disk/private-file.ts'
 import { StartError } from '../errors.ts'
 import { finishRestoredFolder } from './restored-folder.ts'
 
@@ -16,6 +17,7 @@ export function lockFolder(dir: string): Disposable {
     makeFolder(dir)
     database = new DatabaseSync(join(dir, 'lock.db'), { timeout: 0 })
     database.exec('BEGIN EXCLUSIVE')
+    keepPrivate(join(dir, 'lock.db'))
     finishRestoredFolder(dir)
   } catch (cause) {
     database?.close()

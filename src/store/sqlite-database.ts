@@ -4,6 +4,7 @@ import { Kysely, sql } from 'kysely'
 import { type Migration, Migrator } from 'kysely/migration'
 import { FilePlace, Lost } from '../disk/file-place.ts'
 import { makeFolder } from '../disk/folder.ts'
+import { keepPrivate } from '../disk/private-file.ts'
 import { NodeSqliteDialect } from './node-sqlite-dialect.ts'
 
 /**
@@ -32,6 +33,7 @@ export class SqliteConnection extends DatabaseSync {
       this.close()
       throw error
     }
+    keepPrivate(file)
     this.place = new FilePlace(file)
   }
 }
