@@ -371,6 +371,9 @@ function describeEvents(log: Logger, registry: Registry) {
       redriven.inc({ outcome: letter.outcome })
       log.info(letter, 'a dead letter was to be sent again')
     },
+    letterDismissed: (letter: { id: string; topic: string; partition: number; offset: number }) => {
+      log.info(letter, 'a dead letter was dismissed')
+    },
     recordsRemovedUnread: (gap: { topic: string; partition: number; from: number; to: number; records?: number }) => {
       failures.inc({ work: 'consume', code: 'removed_unread' })
       log.error(gap, 'retention or compaction removed records that were never read')

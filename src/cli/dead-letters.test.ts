@@ -47,12 +47,30 @@ describe('runify dead-letters', () => {
     assert.equal(range?.next, 7)
   })
 
+  test('dismisses what is chosen, which is left alone from then on', async () => {
+    await using opened = await openEmbedded(1)
+    await using analyzer = await listen(opened.log)
+    const run = (...args: string[]) => runCli(['dead-letters', ...args], '', { RUNIFY_ANALYZER_URL: analyzer.address })
+    await bury(opened.log, ...Array.from({ length: 5 }, (_, n) => letterOf(n, n < 3 ? { reason: 'conflict' } : {})))
+    const some = await run('dismiss', '--reason', 'conflict', '--limit', '2')
+    assert.deepEqual([some.code, some.stderr, linesOf(some.stdout).length], [0, 'dismissed          3\n', 3])
+    const [{ id } = {}] = linesOf(some.stdout)
+    const again = await run('dismiss', id as string, 'nobody')
+    assert.deepEqual(
+      linesOf(again.stdout).map(({ outcome }) => outcome),
+      ['already_dismissed', 'not_found'],
+    )
+    assert.equal(again.code, 1)
+    assert.equal((await run('redrive', '--all')).stderr, 'redriven           2\n')
+  })
+
   test('says what is wrong with a command line, and who does not answer', async () => {
     for (const [args, wrong] of [
-      [['eat'], 'say what to do: list or redrive'],
+      [['eat'], 'say what to do: list or redrive or dismiss'],
       [['list', '0-0'], 'list takes no ids'],
       [['redrive'], 'name ids, choose letters by options, or say --all'],
       [['redrive', '--all', '--force'], '--force is for ids'],
+      [['dismiss', '0-0', '--force'], '--force is for redrive'],
       [
         ['list', '--reason', 'weather'],
         '--reason must be undecodable or conflict or unstorable or unjudged, not "weather"',

@@ -8,43 +8,49 @@ const HELP = `runify dead-letters: what could not be stored, to look at and to s
 
 usage: runify dead-letters list [OPTIONS]
        runify dead-letters redrive [OPTIONS] [ID...]
+       runify dead-letters dismiss [OPTIONS] [ID...]
 
   --reason REASON    ${DEAD_LETTER_REASONS.join(', ')}
   --type TYPE        ${EVENT_TYPES.join(' or ')}
   --user ID          records of this user only
   --from TIME        dead since this time or later; an RFC 3339 date-time such as 2024-05-01T06:30:00Z
   --to TIME          dead since before this time
-  --limit N          list: letters at most, newest first (100); redrive: letters a request, 1 to 1000 (100)
+  --limit N          list: letters at most, newest first (100); redrive, dismiss: letters a request, 1 to 1000 (100)
   --analyzer URL     the Analyzer (RUNIFY_ANALYZER_URL, or http://127.0.0.1:8110)
   --key KEY          the API key, if the Analyzer wants one: of scope read to list (RUNIFY_READ_KEY), of scope
-                     operate to redrive
+                     operate to redrive or dismiss
   --key-file FILE    where the key is read from, so that it is not in the list of processes
 
-of redrive:
+of redrive and dismiss:
   --all              all letters, if no other option chooses some and no ID is named
   --dry-run          only say what would be done
+
+of redrive:
   --force            of IDs: also those that were begun and not finished
   --attempts-max N   from how many attempts on a content is left alone, 1 to 100 (3)
 
 list writes a letter a line, as NDJSON. redrive writes what became of each, as NDJSON, and at the end how many had each
-outcome. A letter is redriven at most once, however often it is asked for, so the command may be repeated.
+outcome. A letter is redriven at most once, however often it is asked for, so the command may be repeated. dismiss marks letters
+with which nothing more is to be done, as those of reason conflict, and writes likewise; redrive leaves them alone from then on.
 
-Exit codes: 0 done · 1 some letters were not redriven · 2 a wrong command line, or it could not be done
+Exit codes: 0 done · 1 some letters were not redriven or dismissed · 2 a wrong command line, or it could not be done
 `
 
 export const DEAD_LETTERS: Command = {
-  summary: 'list what could not be stored, and send it again',
+  summary: 'list what could not be stored, send it again, or dismiss it',
   help: HELP,
   run: deadLetters,
 }
 
 type Access = { analyzer: URL; key: string | undefined }
+/** Where an order goes. */
+type Target = Access & { path: string }
 type Filter = Record<string, string>
 type Result = { id: string; outcome: string }
 type Answer = { counts: Record<string, number>; results: Result[]; next: string | null }
 
 /** Nothing is left to do for these. */
-const GOOD = ['redriven', 'would_redrive', 'already_redriven']
+const GOOD = ['redriven', 'would_redrive', 'already_redriven', 'dismissed', 'would_dismiss', 'already_dismissed']
 const PAGE_LETTERS = 200
 const IDS_A_REQUEST = 1000
 
@@ -65,7 +71,9 @@ async function deadLetters(args: string[], terminal: Terminal): Promise<number> 
     'attempts-max': { type: 'string', default: '3' },
   })
   const [what, ...ids] = positionals
-  if (what !== 'list' && what !== 'redrive') throw new UsageError('say what to do: list or redrive')
+  if (what !== 'list' && what !== 'redrive' && what !== 'dismiss') {
+    throw new UsageError('say what to do: list or redrive or dismiss')
+  }
   const standard = readServiceAccess('analyzer')
   const access: Access = {
     analyzer: readAddress('--analyzer', values.analyzer ?? standard.url),
@@ -94,14 +102,14 @@ async function deadLetters(args: string[], terminal: Terminal): Promise<number> 
   if (ids.length === 0 && !chosen && !values.all)
     throw new UsageError('name ids, choose letters by options, or say --all')
   if (ids.length === 0 && values.force) throw new UsageError('--force is for ids')
-  const options = {
-    dry_run: values['dry-run'],
-    attempts_max: wholeNumber('--attempts-max', values['attempts-max'], { min: 1, max: 100 }),
-  }
+  if (what === 'dismiss' && values.force) throw new UsageError('--force is for redrive')
+  const attemptsMax = wholeNumber('--attempts-max', values['attempts-max'], { min: 1, max: 100 })
+  const options = { dry_run: values['dry-run'], ...(what === 'redrive' && { attempts_max: attemptsMax }) }
+  const to: Target = { ...access, path: `/dead-letters/${what}` }
   const answers =
     ids.length > 0
-      ? byIds(access, ids, { ...options, force: values.force })
-      : byFilter(access, { ...options, filter, limit })
+      ? byIds(to, ids, { ...options, ...(what === 'redrive' && { force: values.force }) })
+      : byFilter(to, { ...options, filter, limit })
   return showResults(answers, terminal)
 }
 
@@ -118,23 +126,23 @@ async function list(access: Access, { filter, limit }: { filter: Filter; limit: 
   return 0
 }
 
-async function* byIds({ analyzer, key }: Access, ids: readonly string[], options: object): AsyncGenerator<Answer> {
+async function* byIds(to: Target, ids: readonly string[], options: object): AsyncGenerator<Answer> {
   for (let at = 0; at < ids.length; at += IDS_A_REQUEST) {
-    yield await order(analyzer, key, { ...options, ids: ids.slice(at, at + IDS_A_REQUEST) })
+    yield await order(to, { ...options, ids: ids.slice(at, at + IDS_A_REQUEST) })
   }
 }
 
-async function* byFilter({ analyzer, key }: Access, options: object): AsyncGenerator<Answer> {
+async function* byFilter(to: Target, options: object): AsyncGenerator<Answer> {
   for (let cursor: string | null = ''; cursor !== null; ) {
-    const answer: Answer = await order(analyzer, key, { ...options, ...(cursor !== '' && { cursor }) })
+    const answer: Answer = await order(to, { ...options, ...(cursor !== '' && { cursor }) })
     yield answer
     cursor = answer.next
   }
 }
 
-async function order(analyzer: URL, key: string | undefined, body: object): Promise<Answer> {
+async function order({ analyzer, key, path }: Target, body: object): Promise<Answer> {
   const headers = { 'content-type': 'application/json' }
-  const url = pathAt(analyzer, '/dead-letters/redrive')
+  const url = pathAt(analyzer, path)
   const response = await askService(url, { key, method: 'POST', headers, body: JSON.stringify(body) })
   return (await response.json()) as Answer
 }

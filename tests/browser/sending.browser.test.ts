@@ -149,6 +149,10 @@ describe('Sending, and lists while things arrive', () => {
     const letter = page.locator('[data-letter]', { hasText: 'Same id, other content' })
     await letter.locator('[data-never]').getByText('send the event with an event_id of its own').waitFor()
     assert.equal(await page.getByRole('button', { name: /Send .*again/ }).count(), 0)
+    await letter.getByRole('button', { name: 'Dismiss' }).click()
+    await letter.waitFor({ state: 'detached' })
+    await page.getByLabel('dismissed ones, too').check()
+    await letter.getByText(/^Dismissed /).waitFor()
   })
 
   const choose = (files: { name: string; buffer: Buffer }[]) =>

@@ -81,8 +81,16 @@ export type RedriveAnswer = {
   errors?: { pointer: string; detail: string }[]
 }
 
-export async function redrive(address: string, order: object): Promise<RedriveAnswer> {
-  const response = await fetch(`${address}/dead-letters/redrive`, {
+export function redrive(address: string, order: object): Promise<RedriveAnswer> {
+  return give(address, '/dead-letters/redrive', order)
+}
+
+export function dismiss(address: string, order: object): Promise<RedriveAnswer> {
+  return give(address, '/dead-letters/dismiss', order)
+}
+
+async function give(address: string, path: string, order: object): Promise<RedriveAnswer> {
+  const response = await fetch(`${address}${path}`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify(order),

@@ -7,7 +7,16 @@ import { DEAD_LETTER_TOPIC, type DeadLetter } from '../../log/dead-letter.ts'
 import { readAll } from '../../log/event-log.probe.ts'
 import type { EventLog } from '../../log/event-log.ts'
 import { newPlay, newRun } from '../../store/event-store.probe.ts'
-import { bury, type Json, type LogUnderTest, letterOf, listen, readPages, redrive } from './analyzer.fixture.ts'
+import {
+  bury,
+  dismiss,
+  type Json,
+  type LogUnderTest,
+  letterOf,
+  listen,
+  readPages,
+  redrive,
+} from './analyzer.fixture.ts'
 
 const RUNS = 'runify.running_stats'
 
@@ -48,6 +57,7 @@ export function deadLettersContract(name: string, open: () => Promise<LogUnderTe
           redriven_time: null,
           attempts: 0,
           ancestor: null,
+          dismissed_time: null,
         })
         assert.deepEqual([second?.base64, second?.text, second?.bytes], ['/wB7', undefined, 3])
         // Cut off where a character ends.
@@ -166,6 +176,34 @@ export function deadLettersContract(name: string, open: () => Promise<LogUnderTe
         )
         const { results } = await redrive(address, { ids: [letter?.id] })
         assert.equal(results[0]?.outcome, 'undecodable')
+      })
+    })
+
+    describe('are dismissed', () => {
+      test('by id or filter, once, and are told so and left alone from then on, by every Analyzer', async () => {
+        await using opened = await start(open)
+        const { log, address } = opened
+        await bury(log, letterOf(1, { reason: 'conflict' }), letterOf(2), letterOf(3, { reason: 'conflict' }))
+        const idOf = new Map((await listOf(address)).map(({ id, offset }) => [offset, id as string]))
+        const ids = [idOf.get(2), 'nobody']
+        assert.deepEqual((await dismiss(address, { ids, dry_run: true })).counts, { would_dismiss: 1, not_found: 1 })
+        assert.deepEqual((await listOf(address, 'dismissed=yes')).length, 0)
+        assert.deepEqual((await dismiss(address, { ids })).counts, { dismissed: 1, not_found: 1 })
+        assert.deepEqual((await dismiss(address, { ids: [idOf.get(2)] })).counts, { already_dismissed: 1 })
+        assert.deepEqual((await dismiss(address, { filter: { reason: 'conflict' } })).counts, { dismissed: 2 })
+        assert.deepEqual((await dismiss(address, { filter: {} })).results, [])
+
+        await using other = await listen(log)
+        for (const at of [address, other.address]) {
+          assert.equal((await listOf(at)).length, 3)
+          assert.deepEqual(await listOf(at, 'dismissed=no'), [])
+          for (const { dismissed_time } of await listOf(at, 'dismissed=yes'))
+            assert.equal(typeof dismissed_time, 'string')
+          assert.deepEqual((await redrive(at, { filter: {} })).results, [])
+        }
+        assert.deepEqual((await redrive(other.address, { ids: [idOf.get(2)] })).counts, { redriven: 1 }, 'by its id')
+        const wrong = await dismiss(address, { ids, force: true })
+        assert.deepEqual([wrong.status, wrong.errors?.[0]?.pointer], [400, '/force'])
       })
     })
 

@@ -5,9 +5,10 @@ import { HttpProblem } from '../../http/problem.ts'
 import type { HttpServer } from '../../http/server.ts'
 import type { EventLog } from '../../log/event-log.ts'
 import type { Telemetry } from '../../telemetry.ts'
+import { DISMISSALS, Dismisser } from './dismisser.ts'
 import { LetterIndex } from './letter-index.ts'
-import { LETTER_FILTER, LETTER_SCHEMA, type LetterFilter, LetterPages, REDRIVEN } from './letter-pages.ts'
-import { OUTCOMES, type RedriveOptions, type RedriveResult, Redriver } from './redrive.ts'
+import { DISMISSED, LETTER_FILTER, LETTER_SCHEMA, type LetterFilter, LetterPages, REDRIVEN } from './letter-pages.ts'
+import { OUTCOMES, type RedriveOptions, Redriver } from './redrive.ts'
 import { RedriveLedger } from './redrive-ledger.ts'
 
 /** What could not be handled: to look at, and to send again. */
@@ -16,6 +17,7 @@ export function addDeadLetters(server: HttpServer, { log, telemetry }: { log: Ev
   const ledger = new RedriveLedger(log)
   const pages = new LetterPages({ log, index, ledger })
   const redriver = new Redriver({ log, ledger, telemetry })
+  const dismisser = new Dismisser({ log, ledger, telemetry })
 
   server.get('/dead-letters', {
     summary: 'What could not be handled, with the reason, each letter once',
@@ -34,22 +36,40 @@ export function addDeadLetters(server: HttpServer, { log, telemetry }: { log: Ev
     summary: 'Send the records of dead letters again, each at most once',
     description: REDRIVE_DESCRIPTION,
     body: ORDER_SCHEMA,
-    check: checkOrder,
+    check: (value) => checkOrder(value, ORDER_SCHEMA),
     response: RESULT_SCHEMA,
     problems: ['log_unavailable', 'log_overloaded'],
     handler: async ({ order: { ids, filter, limit, cursor, ...options } }) => {
       if (ids !== undefined) return answer(await redriver.redriveIds(ids, options), options, undefined)
-      // Those that were redriven are left out, so that the same order can be given again and again.
+      // Those that were redriven or dismissed are left out, so that the same order can be given again and again.
       const { letters, next } = await pages.read(
-        { ...filter, redriven: 'no unfinished' },
+        { ...filter, redriven: 'no unfinished', dismissed: 'no' },
         { order: 'asc', limit, cursor },
       )
       return answer(await redriver.redrive(letters, options), options, next)
     },
   })
+
+  server.order('/dead-letters/dismiss', {
+    summary: 'Say of dead letters that nothing more is to be done about them',
+    description: DISMISS_DESCRIPTION,
+    body: DISMISS_SCHEMA,
+    check: (value) => checkOrder(value, DISMISS_SCHEMA),
+    response: DISMISSED_SCHEMA,
+    problems: ['log_unavailable', 'log_overloaded'],
+    handler: async ({ order: { ids, filter, limit, cursor, ...options } }) => {
+      if (ids !== undefined) return answer(await dismisser.dismissIds(ids, options), options, undefined)
+      const { letters, next } = await pages.read({ ...filter, dismissed: 'no' }, { order: 'asc', limit, cursor })
+      return answer(await dismisser.dismiss(letters, options), options, next)
+    },
+  })
 }
 
-function answer(results: readonly RedriveResult[], { dryRun }: RedriveOptions, next: string | undefined) {
+function answer<T extends { outcome: string }>(
+  results: readonly T[],
+  { dryRun }: { dryRun: boolean },
+  next: string | undefined,
+) {
   const counts: Record<string, number> = {}
   for (const { outcome } of results) counts[outcome] = (counts[outcome] ?? 0) + 1
   return { dry_run: dryRun, counts, results, next: next ?? null }
@@ -69,7 +89,7 @@ const ATTEMPTS_MAX = 100
 /** With the rest of the request's head it must stay below the 16 KiB of Node. */
 const CURSOR_CHARACTERS_MAX = 15_000
 
-function checkOrder(value: unknown): Order {
+function checkOrder(value: unknown, schema: { properties: object }): Order {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw invalidBody([{ pointer: '', detail: 'must be a JSON object' }])
   }
@@ -84,7 +104,7 @@ function checkOrder(value: unknown): Order {
   const wholeNumber = (max: number) => (sent: unknown) =>
     Number.isInteger(sent) && Number(sent) >= 1 && Number(sent) <= max
   for (const name of Object.keys(body)) {
-    if (!Object.hasOwn(ORDER_SCHEMA.properties, name)) {
+    if (!Object.hasOwn(schema.properties, name)) {
       errors.push({ pointer: `/${name.slice(0, 128)}`, detail: 'is not a member of this body' })
     }
   }
@@ -133,6 +153,11 @@ function checkFilter(sent: object, errors: { pointer: string; detail: string }[]
 const LIST = {
   ...LETTER_FILTER,
   redriven: { kind: 'choice', choices: REDRIVEN, description: 'Whether they were sent again' },
+  dismissed: {
+    kind: 'choice',
+    choices: DISMISSED,
+    description: 'Whether they were dismissed; all where it is not said',
+  },
   order: { kind: 'choice', choices: ['desc', 'asc'], standard: 'desc', description: 'Newest or oldest first' },
   limit: { kind: 'integer', min: 1, max: 200, standard: 50, description: 'Letters a page' },
   cursor: {
@@ -153,6 +178,11 @@ const REDRIVE_DESCRIPTION =
   '`next` is where to go on. Each letter is redriven at most once, however often and by whomever it is asked for. One that was ' +
   'begun and not finished, because a process was killed in between, is told as `unfinished`; `force` sends it again. What fails ' +
   'again comes back as a letter that has an `ancestor`, and after `attempts_max` attempts it is left alone.'
+
+const DISMISS_DESCRIPTION =
+  'Marks the letters, chosen by `ids` or by `filter`, as dismissed, for instance those of reason `conflict`, which are never sent ' +
+  'again. A dismissed letter stays in the list with its `dismissed_time`, which `dismissed=no` leaves out, and a redrive by ' +
+  '`filter` leaves it alone; by its id it can still be sent again. To dismiss one twice changes nothing.'
 
 const ORDER_SCHEMA = {
   type: 'object',
@@ -226,5 +256,32 @@ const RESULT_SCHEMA = {
       },
     },
     next: { type: ['string', 'null'], description: 'Of a filter: the `cursor` to go on with; null when that was all' },
+  },
+}
+
+const { ids, filter, limit, cursor, dry_run } = ORDER_SCHEMA.properties
+const DISMISS_SCHEMA = {
+  ...ORDER_SCHEMA,
+  properties: { ids, filter, limit, cursor, dry_run },
+  examples: [{ filter: { reason: 'conflict' }, dry_run: true }],
+}
+
+const { results } = RESULT_SCHEMA.properties
+const { attempts: _, ...dismissalMembers } = results.items.properties
+const DISMISSED_SCHEMA = {
+  ...RESULT_SCHEMA,
+  properties: {
+    ...RESULT_SCHEMA.properties,
+    counts: {
+      ...RESULT_SCHEMA.properties.counts,
+      properties: Object.fromEntries(DISMISSALS.map((outcome) => [outcome, { type: 'integer', minimum: 0 }])),
+    },
+    results: {
+      ...results,
+      items: {
+        ...results.items,
+        properties: { ...dismissalMembers, outcome: { type: 'string', enum: DISMISSALS } },
+      },
+    },
   },
 }

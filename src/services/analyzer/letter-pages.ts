@@ -17,10 +17,12 @@ export type LetterFilter = {
   from?: EpochMs | undefined
   to?: EpochMs | undefined
   redriven?: string | undefined
+  dismissed?: string | undefined
 }
 
 export const REDRIVEN = ['no', 'unfinished', 'yes'] as const
 export type Redriven = (typeof REDRIVEN)[number]
+export const DISMISSED = ['no', 'yes'] as const
 
 export const LETTER_FILTER = {
   reason: { kind: 'choice', choices: DEAD_LETTER_REASONS, description: 'Why they could not be handled' },
@@ -67,8 +69,9 @@ export class LetterPages {
   /** A letter with all that is known of it. */
   toWire(letter: Letter): Record<string, unknown> {
     const { times, lastTime } = this.#index.copiesOf(letter)
-    const { attempts, redrives } = this.#ledger.familyOf(letter)
+    const { attempts, redrives, dismissals } = this.#ledger.familyOf(letter)
     const own = redrives.get(originalText(letter))
+    const dismissed = dismissals.get(originalText(letter))
     const [ancestor] = [...redrives.values()].filter((one) => one !== own && one.time <= letter.since).reverse()
     return {
       ...letterToWire(letter),
@@ -78,6 +81,7 @@ export class LetterPages {
       redriven_time: own === undefined ? null : formatInstant(own.time),
       attempts,
       ancestor: ancestor?.id ?? null,
+      dismissed_time: dismissed === undefined ? null : formatInstant(dismissed),
     }
   }
 
@@ -86,10 +90,12 @@ export class LetterPages {
     return own === undefined ? 'no' : own.state === 'redriven' ? 'yes' : 'unfinished'
   }
 
-  #passes(letter: Letter, { reason, type, user_id, redriven }: LetterFilter): boolean {
+  #passes(letter: Letter, { reason, type, user_id, redriven, dismissed }: LetterFilter): boolean {
     if (reason !== undefined && letter.reason !== reason) return false
     if (type !== undefined && letter.original.topic !== CATALOGUE[type as EventType].topic) return false
     if (user_id !== undefined && letter.key !== user_id) return false
+    const isDismissed = this.#ledger.familyOf(letter).dismissals.has(originalText(letter))
+    if (dismissed !== undefined && (dismissed === 'yes') !== isDismissed) return false
     return redriven === undefined || redriven.split(' ').includes(this.#redriven(letter))
   }
 
@@ -160,6 +166,7 @@ export const LETTER_SCHEMA = {
     'redriven_time',
     'attempts',
     'ancestor',
+    'dismissed_time',
   ],
   properties: {
     id: {
@@ -185,5 +192,10 @@ export const LETTER_SCHEMA = {
     redriven_time: { type: ['string', 'null'], format: 'date-time' },
     attempts: { ...COUNT, description: 'How often this content was redriven, as this letter or as one before it' },
     ancestor: { type: ['string', 'null'], description: 'The letter that was redriven and became this one' },
+    dismissed_time: {
+      type: ['string', 'null'],
+      format: 'date-time',
+      description: 'When somebody said that nothing more is to be done about it',
+    },
   },
 }

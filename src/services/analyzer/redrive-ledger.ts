@@ -19,16 +19,27 @@ export type Redrive = {
 }
 
 /** All redrives of one content: those of a letter, and of the letters that its record has become again. */
-export type Family = { attempts: number; redrives: Map<string, Redrive> }
+export type Family = {
+  attempts: number
+  redrives: Map<string, Redrive>
+  /** When each letter was first dismissed. */
+  dismissals: Map<string, EpochMs>
+}
 
-type Entry = { state: Redrive['state']; claim: string; letter: string; original: string; generation: number }
+type Entry = {
+  state: Redrive['state'] | 'dismissed'
+  claim: string
+  letter: string
+  original: string
+  generation: number
+}
 
 /** About 15 MB at most, and none before somebody asks. */
 const FAMILIES_MAX = 50_000
-const NONE: Family = { attempts: 0, redrives: new Map() }
+const NONE: Family = { attempts: 0, redrives: new Map(), dismissals: new Map() }
 
 /**
- * What was redriven, kept in the log itself, so that every Analyzer and every later one knows. Keeps the invariant that a
+ * What was redriven or dismissed, kept in the log itself, so that every Analyzer and every later one knows. Keeps the invariant that a
  * letter's claim is granted once: all entries of one content are in one partition, everybody reads them in the same
  * order, and the first claim of a letter is the one that counts.
  */
@@ -89,6 +100,11 @@ export class RedriveLedger {
   }
 }
 
+/** The entry that says that a letter is to be left alone. An Analyzer that is older passes it over. */
+export function dismissalEntry(letter: Letter): NewRecord {
+  return ledgerEntry(letter, { state: 'dismissed', claim: '', generation: 0 })
+}
+
 /** The entry that claims a letter's redrive, or says that it is done. */
 export function ledgerEntry(letter: Letter, entry: Pick<Entry, 'state' | 'claim' | 'generation'>): NewRecord {
   const { state, claim, generation } = entry
@@ -107,8 +123,12 @@ function addEntry(families: Map<string, Family>, { key, value, appendTime: time 
   const { state, claim, letter: id, original, generation } = entry
   let family = families.get(key)
   if (family === undefined) {
-    family = { attempts: 0, redrives: new Map() }
+    family = { attempts: 0, redrives: new Map(), dismissals: new Map() }
     families.set(key, family)
+  }
+  if (state === 'dismissed') {
+    if (!family.dismissals.has(original)) family.dismissals.set(original, time)
+    return
   }
   const before = family.redrives.get(original)
   if (state === 'redriven') {
@@ -121,12 +141,14 @@ function addEntry(families: Map<string, Family>, { key, value, appendTime: time 
   family.attempts++
 }
 
+const STATES: readonly Entry['state'][] = ['claimed', 'redriven', 'dismissed']
+
 function readEntry(value: Uint8Array): Entry | undefined {
   try {
     const entry = Object(JSON.parse(Buffer.from(value).toString('utf8'))) as Partial<Entry>
     const { state, claim, letter, original, generation } = entry
     const texts = [claim, letter, original].every((text) => typeof text === 'string')
-    return texts && Number.isSafeInteger(generation) && (state === 'claimed' || state === 'redriven')
+    return texts && Number.isSafeInteger(generation) && STATES.includes(state as Entry['state'])
       ? (entry as Entry)
       : undefined
   } catch {

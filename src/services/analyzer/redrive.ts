@@ -3,13 +3,14 @@ import { type Failure, isFailure } from '../../errors.ts'
 import { typeOfTopic } from '../../events/catalogue.ts'
 import { decodeEvent } from '../../events/codec.ts'
 import { type EpochMs, formatInstant } from '../../events/instant.ts'
-import { DEAD_LETTER_TOPIC, decodeDeadLetter } from '../../log/dead-letter.ts'
+import { decodeDeadLetter } from '../../log/dead-letter.ts'
 import type { EventLog, LogRecord, NewRecord } from '../../log/event-log.ts'
 import { decodeTombstone, FORGOTTEN_TOPIC, ForgottenUsers } from '../../log/tombstone.ts'
 import type { Telemetry } from '../../telemetry.ts'
-import { formatId, type Letter, type LetterPlace, originalText, parseId, readLetter } from './letter.ts'
+import { findLetters, readAt } from './find-letters.ts'
+import { formatId, type Letter, originalText } from './letter.ts'
 import { type Family, ledgerEntry, nextGeneration, type Redrive, type RedriveLedger } from './redrive-ledger.ts'
-import { readOrSkip, TopicFollower } from './topic-follower.ts'
+import { TopicFollower } from './topic-follower.ts'
 
 export const OUTCOMES = [
   /** Its record is in its topic once more. */
@@ -92,14 +93,7 @@ export class Redriver {
 
   /** The same for ids, of which some may name nothing. */
   async redriveIds(ids: readonly string[], options: RedriveOptions): Promise<RedriveResult[]> {
-    const { log } = this.#deps
-    const partitions = (await log.partitions(DEAD_LETTER_TOPIC)).length
-    const found = new Map<string, Letter>()
-    for (const id of ids) {
-      const at = parseId(id)
-      const record = at === undefined || at.partition >= partitions ? undefined : await readAt(log, at)
-      if (at !== undefined && record !== undefined) found.set(id, readLetter(at.partition, record))
-    }
+    const found = await findLetters(this.#deps.log, ids)
     const results = new Map((await this.redrive([...found.values()], options)).map((result) => [result.id, result]))
     return ids.map((id) => {
       const letter = found.get(id)
@@ -243,9 +237,4 @@ function chunksOf(letters: readonly Letter[]): Letter[][] {
 async function readWhole(log: EventLog, { at }: Letter): Promise<LogRecord | undefined> {
   const record = await readAt(log, at)
   return record === undefined ? undefined : decodeDeadLetter(record.value)?.record
-}
-
-async function readAt(log: EventLog, { partition, offset }: LetterPlace): Promise<LogRecord | undefined> {
-  const [record] = await readOrSkip(log, { topic: DEAD_LETTER_TOPIC, partition, from: offset, to: offset + 1 })
-  return record?.offset === offset ? record : undefined
 }
