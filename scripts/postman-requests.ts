@@ -394,6 +394,13 @@ const ANALYZER: RequestPlan[] = [
     body: json({ ids: [] }),
     problem: { code: 'invalid_body', pointer: '/ids' },
   },
+  {
+    operation: 'POST /dead-letters/dismiss',
+    how: 'as a dry run',
+    about: 'Nothing is marked: it only says what would be.',
+    body: json({ filter: { user_id: NO_EVENT }, dry_run: true }),
+    tests: scripts.testEqual('dry_run', true),
+  },
 ]
 
 const ANOMALIES: RequestPlan[] = [
