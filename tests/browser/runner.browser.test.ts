@@ -375,6 +375,19 @@ describe('The page of runners and of the log', () => {
       assert.deepEqual(other.complaints, [])
     })
   }
+
+  test('begins in a year of this life where a watch was thousands of years ahead', async () => {
+    const other = randomUUID()
+    await send(
+      'running',
+      [run('9999-06-01T08:00:00Z', 7), run('2022-05-01T08:00:00Z', 8)].map((one) => ({ ...one, user_id: other })),
+    )
+    await settled(runify)
+    await page.goto(`${base}/runner/${other}`)
+    await page.getByRole('heading', { name: '2022', exact: true }).waitFor()
+    await page.goto(`${base}/runner/${other}?year=9999`)
+    await page.getByRole('heading', { name: '9999', exact: true }).waitFor()
+  })
 })
 
 /** Until nothing is being loaded any more, charts included. */
