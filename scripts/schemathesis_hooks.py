@@ -25,7 +25,7 @@ def before_call(context, case, kwargs):
     for begin, end in RANGES:
         if begin in query and end in query:
             del query[begin]
-    if case.operation.path == "/dead-letters/redrive" and isinstance(case.body, dict):
+    if case.operation.path in ("/dead-letters/redrive", "/dead-letters/dismiss") and isinstance(case.body, dict):
         # Either by their ids or by a filter; the rest belongs to one of them.
         case.body.pop("cursor", None)
         if "filter" in case.body or "ids" not in case.body:

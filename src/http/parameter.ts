@@ -10,7 +10,7 @@ export type Parameter = { description: string; required?: true } & (
   | { kind: 'instant' }
   | { kind: 'day' }
   | { kind: 'time_zone' }
-  | { kind: 'text'; charactersMax: number }
+  | { kind: 'text'; charactersMax: number; form?: { pattern: string; name: string } }
 )
 
 export type Parameters = Record<string, Parameter>
@@ -83,7 +83,12 @@ export function parameterSchema(parameter: Parameter): Record<string, unknown> {
     case 'time_zone':
       return { type: 'string', description, examples: ['Europe/Berlin'] }
     case 'text':
-      return { type: 'string', maxLength: parameter.charactersMax, description }
+      return {
+        type: 'string',
+        maxLength: parameter.charactersMax,
+        ...(parameter.form && { pattern: parameter.form.pattern }),
+        description,
+      }
   }
 }
 
@@ -104,6 +109,7 @@ function read(parameter: Parameter, text: string): string | number | undefined {
     case 'time_zone':
       return parseTimeZone(text)
     case 'text':
+      if (parameter.form !== undefined && !new RegExp(parameter.form.pattern).test(text)) return undefined
       return text.length <= parameter.charactersMax ? text : undefined
   }
 }
@@ -123,6 +129,6 @@ function describe(parameter: Parameter): string {
     case 'time_zone':
       return 'the IANA name of a time zone, like Europe/Berlin'
     case 'text':
-      return `at most ${parameter.charactersMax} characters`
+      return parameter.form?.name ?? `at most ${parameter.charactersMax} characters`
   }
 }

@@ -21,14 +21,10 @@ export type CountedUser = { user_id: string; runs: number; plays: number; last_d
 /** In order of their ids. `more`: whether there are further ones behind the last. */
 export type CountedUsers = { users: CountedUser[]; more: boolean }
 
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
-const NIL_UUID = '00000000-0000-0000-0000-000000000000'
+/** What a UUID may begin with, as a pattern of JSON Schema. */
+export const UUID_PREFIX =
+  '^([0-9A-Fa-f]{0,8}|[0-9A-Fa-f]{8}-([0-9A-Fa-f]{4}-){0,2}[0-9A-Fa-f]{0,4}|[0-9A-Fa-f]{8}-([0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{0,12})$'
 const HEX_DIGITS = 32
-
-/** Whether a UUID may begin so. */
-export function isUuidPrefix(text: string): boolean {
-  return UUID.test(text + NIL_UUID.slice(text.length))
-}
 
 /** A page of the users of whom something is counted: a range of the key of their totals, and the last span of each. */
 export async function readUsers(

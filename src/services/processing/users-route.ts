@@ -1,8 +1,8 @@
 import { formatDay } from '../../events/instant.ts'
 import { nextPageLink } from '../../http/next-page.ts'
-import { invalidParameter, type Parameters } from '../../http/parameter.ts'
+import type { Parameters } from '../../http/parameter.ts'
 import type { HttpServer } from '../../http/server.ts'
-import { isUuidPrefix } from './counted-users.ts'
+import { UUID_PREFIX } from './counted-users.ts'
 import { SCOPE } from './daily-route.ts'
 import { COUNT } from './schemas.ts'
 import type { StatisticsStore } from './statistics-store.ts'
@@ -16,9 +16,6 @@ export function addUsers(server: HttpServer, statistics: StatisticsStore): void 
     response: RESPONSE,
     problems: ['statistics_unavailable'],
     handler: async ({ values: { prefix, time_zone, limit, cursor }, request, reply }) => {
-      if (prefix !== undefined && !isUuidPrefix(prefix)) {
-        throw invalidParameter('prefix', 'must be the beginning of a UUID')
-      }
       const { users, more } = await statistics.users({ prefix, time_zone, limit, after: cursor })
       const last = users.at(-1)
       if (more && last !== undefined) reply.header('link', nextPageLink(request, { cursor: last.user_id }))
@@ -33,7 +30,12 @@ export function addUsers(server: HttpServer, statistics: StatisticsStore): void 
 }
 
 const PARAMETERS = {
-  prefix: { kind: 'text', charactersMax: 36, description: 'Of those only whose user_id begins so' },
+  prefix: {
+    kind: 'text',
+    charactersMax: 36,
+    form: { pattern: UUID_PREFIX, name: 'the beginning of a UUID' },
+    description: 'Of those only whose user_id begins so',
+  },
   time_zone: SCOPE.time_zone,
   limit: { kind: 'integer', min: 1, max: 200, standard: 50, description: 'Users a page' },
   cursor: { kind: 'uuid', description: 'From the Link header of the page before' },
