@@ -20,7 +20,20 @@ export type PackedBatch = readonly PackedRecords[]
 
 export type WriterAnswer = { ok: true } | { ok: false; message: string; errcode: number | undefined; lost: boolean }
 
-if (parentPort !== null) run(workerData as WriterData)
+if (parentPort !== null) start(workerData as WriterData)
+
+/** Where the file cannot be opened any more, each batch is answered with the reason: that of a thread that died names no file. */
+function start(data: WriterData): void {
+  try {
+    run(data)
+  } catch (error) {
+    const { message, errcode } = error as Error & { errcode?: number }
+    parentPort?.on('message', (batch: PackedBatch | 'close') => {
+      if (batch === 'close') parentPort?.close()
+      else parentPort?.postMessage({ ok: false, message, errcode, lost: false } satisfies WriterAnswer)
+    })
+  }
+}
 
 function run({ file, identity }: WriterData): void {
   const database = openLogFile(file)

@@ -34,10 +34,10 @@ describe('At the start', () => {
     })
   }
 
-  for (const damage of ['a garbled header', 'cut off in the middle'] as const) {
+  for (const [damage, inflict] of Object.entries(DAMAGES)) {
     test(`log.db with ${damage} ends it with one line, and stays where it is`, async () => {
       await using folder = await filledFolder()
-      DAMAGES[damage](join(folder.path, 'log.db'))
+      inflict(join(folder.path, 'log.db'))
       const { code, stderr } = await runToExit({ dir: folder.path })
       assert.equal(code, 1)
       assert.match(stderr, /^runify: \S+log\.db is damaged \(.+\): .*backup.*\n$/)
@@ -87,8 +87,8 @@ describe('At the start', () => {
 describe('While it runs', () => {
   test('a log.db with pages overwritten takes nothing, and every service that has it says which file it is', async () => {
     await using folder = await filledFolder()
-    DAMAGES['pages in the middle overwritten'](join(folder.path, 'log.db'))
     await using runify = await spawnRunify({ dir: folder.path })
+    DAMAGES['pages in the middle overwritten'](join(folder.path, 'log.db'))
     const { status, body } = await post(`${runify.addresses.receiver}/stats/running`, makeMany('running', 1).events)
     assert.deepEqual([status, body.code], [503, 'log_unavailable'])
     assert.match(body.detail as string, /log\.db is damaged \(.+\): .*backup/)
