@@ -1,4 +1,4 @@
-import { quantile as quantileOfSorted } from '../tests/open-loop.ts'
+import { quantile as quantileOfSorted } from '../test-support/open-loop.ts'
 
 /** The value that `share` of all do not exceed. */
 export function quantile(values: readonly number[], share: number): number {

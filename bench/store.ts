@@ -5,7 +5,7 @@ import { createConnection } from 'mysql2'
 import type { RunifyEvent } from '../src/events/catalogue.ts'
 import { columnsOf, toRow } from '../src/store/columns.ts'
 import type { EventStore } from '../src/store/event-store.ts'
-import { openMysqlStore } from '../src/store/mysql-store.ts'
+import { openMysqlStore } from '../src/store/mysql/mysql-store.ts'
 
 /**
  * How fast the MySQL store takes events, beside LOAD DATA of the same rows into the same table on the same server, in

@@ -3,8 +3,8 @@ import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import { startChromium } from '../tests/browser/chromium.ts'
-import { post, settled, startInProcess, temporaryFolder } from '../tests/harness.ts'
+import { startChromium } from '../test-support/chromium.ts'
+import { post, settled, startInProcess, temporaryFolder } from '../test-support/harness.ts'
 
 /** `npm run dashboard:picture`: draws `docs/dashboard.png`, the overview of a Runify with some weeks of believable events. */
 

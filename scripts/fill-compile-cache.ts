@@ -15,11 +15,11 @@ import { PORT_VARIABLES, SERVICES } from '../src/config.ts'
 
 const START_MS_MAX = 60_000
 const ON_SERVERS = [
-  'src/log/kafka-log.ts',
-  'src/store/mysql-store.ts',
-  'src/services/processing/mysql-statistics.ts',
+  'src/log/kafka/kafka-log.ts',
+  'src/store/mysql/mysql-store.ts',
+  'src/services/processing/store/mysql/mysql-statistics.ts',
   'src/store/http-event-reader.ts',
-  'src/services/anomaly-detector/mysql-anomalies.ts',
+  'src/services/anomaly-detector/store/mysql-anomalies.ts',
 ]
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 

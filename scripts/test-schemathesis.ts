@@ -3,8 +3,8 @@ import { hash } from 'node:crypto'
 import { access } from 'node:fs/promises'
 import { promisify } from 'node:util'
 import { SERVICES, type ServiceName } from '../src/config.ts'
-import { makeRun, makeSong } from '../tests/events.ts'
-import { type Environment, post, settled, startInProcess } from '../tests/harness.ts'
+import { makeRun, makeSong } from '../test-support/events.ts'
+import { type Environment, post, settled, startInProcess } from '../test-support/harness.ts'
 import { ROOT } from './run-tests.ts'
 
 /**

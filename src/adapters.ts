@@ -2,10 +2,10 @@ import type { Config, StoreChoice } from './config.ts'
 import type { SetAside } from './disk/set-aside.ts'
 import { isFailure, StartError } from './errors.ts'
 import type { EventLog } from './log/event-log.ts'
-import type { AnomalyStore } from './services/anomaly-detector/anomaly-store.ts'
-import type { StatisticsStore } from './services/processing/statistics-store.ts'
+import type { AnomalyStore } from './services/anomaly-detector/store/anomaly-store.ts'
+import type { StatisticsStore } from './services/processing/store/statistics-store.ts'
 import type { EventReader, EventStore } from './store/event-store.ts'
-import type { Opening } from './store/mysql-migrations.ts'
+import type { Opening } from './store/mysql/migrations.ts'
 
 /**
  * The adapters that the configuration chooses, loaded where they are chosen: nobody pays for the drivers of others. A log
@@ -14,8 +14,8 @@ import type { Opening } from './store/mysql-migrations.ts'
 
 export async function openLog({ log, pendingBytesMax, logRetentionDays }: Config): Promise<EventLog> {
   const limits = { pendingBytesMax }
-  if (log.kind === 'kafka') return (await import('./log/kafka-log.ts')).openKafkaLog({ ...log, limits })
-  const { EmbeddedLog } = await import('./log/embedded-log.ts')
+  if (log.kind === 'kafka') return (await import('./log/kafka/kafka-log.ts')).openKafkaLog({ ...log, limits })
+  const { EmbeddedLog } = await import('./log/embedded/embedded-log.ts')
   return orStartError(() => new EmbeddedLog({ dir: log.dir, limits, retentionMs: daysMs(logRetentionDays) }))
 }
 
@@ -35,9 +35,9 @@ export async function keepLogRetention(
   failed: (error: unknown) => void,
 ): Promise<AsyncDisposable | undefined> {
   const retentionMs = daysMs(logRetentionDays)
-  const { EmbeddedLog } = await import('./log/embedded-log.ts')
+  const { EmbeddedLog } = await import('./log/embedded/embedded-log.ts')
   if (retentionMs === undefined || !(log instanceof EmbeddedLog)) return undefined
-  const { keepRetention } = await import('./log/embedded-retention.ts')
+  const { keepRetention } = await import('./log/embedded/retention.ts')
   return keepRetention(log, { retentionMs, now: Date.now, failed })
 }
 
@@ -47,8 +47,8 @@ function daysMs(days: number): number | undefined {
 }
 
 export async function openStore(choice: StoreChoice, opening?: Opening): Promise<EventStore> {
-  if (choice.kind === 'mysql') return (await import('./store/mysql-store.ts')).openMysqlStore(choice, opening)
-  const { openSqliteStore } = await import('./store/sqlite-store.ts')
+  if (choice.kind === 'mysql') return (await import('./store/mysql/mysql-store.ts')).openMysqlStore(choice, opening)
+  const { openSqliteStore } = await import('./store/sqlite/sqlite-store.ts')
   return orStartError(() => openSqliteStore(choice))
 }
 
@@ -58,8 +58,8 @@ export async function openStatistics(
   setAside?: (news: SetAside) => void,
 ): Promise<StatisticsStore> {
   if (choice.kind === 'mysql')
-    return (await import('./services/processing/mysql-statistics.ts')).openMysqlStatistics(choice, opening)
-  const { openSqliteStatistics } = await import('./services/processing/sqlite-statistics.ts')
+    return (await import('./services/processing/store/mysql/mysql-statistics.ts')).openMysqlStatistics(choice, opening)
+  const { openSqliteStatistics } = await import('./services/processing/store/sqlite/sqlite-statistics.ts')
   return orStartError(() => openSqliteStatistics(choice, setAside))
 }
 
@@ -69,8 +69,8 @@ export async function openAnomalies(
   setAside?: (news: SetAside) => void,
 ): Promise<AnomalyStore> {
   if (choice.kind === 'mysql')
-    return (await import('./services/anomaly-detector/mysql-anomalies.ts')).openMysqlAnomalies(choice, opening)
-  const { openSqliteAnomalies } = await import('./services/anomaly-detector/sqlite-anomalies.ts')
+    return (await import('./services/anomaly-detector/store/mysql-anomalies.ts')).openMysqlAnomalies(choice, opening)
+  const { openSqliteAnomalies } = await import('./services/anomaly-detector/store/sqlite-anomalies.ts')
   return orStartError(() => openSqliteAnomalies(choice, setAside))
 }
 

@@ -1,6 +1,7 @@
 import { isIP } from 'node:net'
 import { resolve } from 'node:path'
 import { type KafkaAddress, type MysqlAddress, readKafkaAddress, readMysqlAddress } from './addresses.ts'
+import { StartError } from './errors.ts'
 import {
   type AnomalyThresholds,
   readAnomalyThresholds,
@@ -8,8 +9,7 @@ import {
   readWebhookTiming,
   type WebhookChoice,
   type WebhookTiming,
-} from './anomaly-settings.ts'
-import { StartError } from './errors.ts'
+} from './services/anomaly-detector/rules/settings.ts'
 
 export const SERVICES = [
   'receiver',
@@ -20,7 +20,7 @@ export const SERVICES = [
   'health-check',
   'dashboard',
 ] as const
-export type { AnomalyThresholds, WebhookChoice, WebhookTiming } from './anomaly-settings.ts'
+export type { AnomalyThresholds, WebhookChoice, WebhookTiming } from './services/anomaly-detector/rules/settings.ts'
 export type ServiceName = (typeof SERVICES)[number]
 
 export type LogChoice =

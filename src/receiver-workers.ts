@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { AggregatorRegistry } from 'prom-client'
 import { type Config, PORT_VARIABLES, type ServiceName } from './config.ts'
 import { StartError } from './errors.ts'
-import { findPort, listenError } from './http/acceptors.ts'
+import { findPort, listenError } from './http/connections/acceptors.ts'
 import type { MetricsMessage } from './telemetry.ts'
 
 /**

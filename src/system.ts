@@ -8,7 +8,7 @@ import type { HttpServer } from './http/server.ts'
 import type { EventLog } from './log/event-log.ts'
 import { lockFolder } from './log/folder-lock.ts'
 import { ServiceThread } from './service-thread.ts'
-import type { StatisticsStore } from './services/processing/statistics-store.ts'
+import type { StatisticsStore } from './services/processing/store/statistics-store.ts'
 import type { EventStore } from './store/event-store.ts'
 import { createTelemetry, type Telemetry } from './telemetry.ts'
 
@@ -187,7 +187,7 @@ export async function startServices(
     },
     analyzer: async () => {
       const { createAnalyzer } = await import('./services/analyzer/analyzer.ts')
-      const { findStore, findCounted } = await import('./services/analyzer/audit-sources.ts')
+      const { findStore, findCounted } = await import('./services/analyzer/audit/sources.ts')
       const here = {
         store: services.includes('storage') ? await openStoreOnce() : undefined,
         statistics: services.includes('processing') ? await openStatisticsOnce() : undefined,

@@ -1,7 +1,16 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
-import { makeRun, makeSong } from './events.ts'
-import { getJson, type Json, post, type Runify, settled, startInProcess, waitFor, within } from './harness.ts'
+import { makeRun, makeSong } from '../test-support/events.ts'
+import {
+  getJson,
+  type Json,
+  post,
+  type Runify,
+  settled,
+  startInProcess,
+  waitFor,
+  within,
+} from '../test-support/harness.ts'
 
 /** What the Analyzer tells of the log, in a whole system. */
 

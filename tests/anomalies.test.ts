@@ -5,8 +5,8 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { after, before, describe, test } from 'node:test'
-import { makeRun, makeSong } from './events.ts'
-import { getJson, getList, type Json, post, type Runify, startInProcess, waitFor } from './harness.ts'
+import { makeRun, makeSong } from '../test-support/events.ts'
+import { getJson, getList, type Json, post, type Runify, startInProcess, waitFor } from '../test-support/harness.ts'
 
 /** What somebody sees of the anomaly detector who sends events that are not as they should be. */
 

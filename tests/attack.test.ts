@@ -3,9 +3,18 @@ import { readFileSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
 import { describe, test } from 'node:test'
 import { SERVICES } from '../src/config.ts'
-import { makeRun, makeSong, toNdjson } from './events.ts'
-import { getJson, post, type RunifyProcess, settled, spawnRunify, temporaryFolder, waitFor, within } from './harness.ts'
-import { startFlags } from './start-flags.ts'
+import { makeRun, makeSong, toNdjson } from '../test-support/events.ts'
+import {
+  getJson,
+  post,
+  type RunifyProcess,
+  settled,
+  spawnRunify,
+  temporaryFolder,
+  waitFor,
+  within,
+} from '../test-support/harness.ts'
+import { startFlags } from '../test-support/start-flags.ts'
 
 /** What clients do who want to use up memory or files of the one process: it is bounded, and others are served. */
 

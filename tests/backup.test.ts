@@ -10,9 +10,9 @@ import { promisify } from 'node:util'
 import { zstdCompressSync, zstdDecompressSync } from 'node:zlib'
 import { type ArchiveEntry, readAll, readArchive, writeArchive } from '../src/backup/archive.ts'
 import type { Manifest } from '../src/backup/manifest.ts'
-import { type CliRun, runCli } from '../src/cli/run-cli.fixture.ts'
+import { type CliRun, runCli } from '../src/cli/testing/run-cli.fixture.ts'
 import { lockFolder } from '../src/log/folder-lock.ts'
-import { makeMany } from './events.ts'
+import { makeMany } from '../test-support/events.ts'
 import {
   getJson,
   getList,
@@ -24,8 +24,8 @@ import {
   startInProcess,
   temporaryFolder,
   waitFor,
-} from './harness.ts'
-import { checkAllThere, SteadyLoad } from './steady-load.ts'
+} from '../test-support/harness.ts'
+import { checkAllThere, SteadyLoad } from '../test-support/steady-load.ts'
 
 /** `runify backup` and `runify restore` on the embedded log and store. */
 

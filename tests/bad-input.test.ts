@@ -5,12 +5,12 @@ import { after, before, describe, test } from 'node:test'
 import { gzipSync } from 'node:zlib'
 import { SERVICES } from '../src/config.ts'
 import { CATALOGUE } from '../src/events/catalogue.ts'
+import { getJson, type Json, post, type Runify, settled, startInProcess, waitFor } from '../test-support/harness.ts'
 import { BAD_ADDRESSES } from './bad-input/addresses.ts'
 import { checkProblem, send, sendRaw } from './bad-input/bad-case.ts'
 import { BAD_BODIES } from './bad-input/bodies.ts'
 import { BAD_ORDERS } from './bad-input/orders.ts'
 import { BAD_REQUESTS, RAW_REQUESTS } from './bad-input/requests.ts'
-import { getJson, type Json, post, type Runify, settled, startInProcess, waitFor } from './harness.ts'
 
 /** Whatever comes in, it is refused with a reason, nothing of it is kept, and the services go on. */
 

@@ -4,7 +4,7 @@ import { Agent, createServer, get, type RequestListener, type Server } from 'nod
 import { type AddressInfo, connect } from 'node:net'
 import { after, beforeEach, describe, test } from 'node:test'
 import { type Balancer, type Place, startBalancer } from '../scripts/balancer.ts'
-import { waitFor } from './harness.ts'
+import { waitFor } from '../test-support/harness.ts'
 
 /** A service of one instance, which answers with its name, and with what was sent to it. */
 type Instance = { name: string; ready: boolean; server: Server; place: Place }

@@ -9,7 +9,7 @@ import { renderChart } from '../bench/report/results-chart.ts'
 import { BENCH_FOLDER, keepResult, renderAll } from '../bench/report/results-file.ts'
 import { renderTable } from '../bench/report/results-page.ts'
 import { UsageError } from '../src/cli/command.ts'
-import { temporaryFolder } from './harness.ts'
+import { temporaryFolder } from '../test-support/harness.ts'
 
 const HOSTILE = [
   '</text><script>alert(1)</script>',

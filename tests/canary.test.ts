@@ -3,7 +3,7 @@ import { createHash, randomUUID } from 'node:crypto'
 import { describe, test } from 'node:test'
 import { SERVICES, URL_VARIABLES } from '../src/config.ts'
 import { CANARY } from '../src/events/catalogue.ts'
-import { makeRun, makeSong } from './events.ts'
+import { makeRun, makeSong } from '../test-support/events.ts'
 import {
   getJson,
   getList,
@@ -15,7 +15,7 @@ import {
   startInProcess,
   temporaryFolder,
   waitFor,
-} from './harness.ts'
+} from '../test-support/harness.ts'
 
 /** The health check's own events: they take everybody's way, and are in nobody's events and statistics. */
 

@@ -23,7 +23,7 @@ import { recogniseContent } from '../dashboard/src/lib/file-content.ts'
 import { age, clock, distance, pace, paceSeconds, span } from '../dashboard/src/lib/format.ts'
 import { reloadRows } from '../dashboard/src/lib/reload-rows.ts'
 import { isBeginning } from '../dashboard/src/lib/users.ts'
-import { makeRun, makeSong } from './events.ts'
+import { makeRun, makeSong } from '../test-support/events.ts'
 
 /** The parts of the dashboard's page that need no browser. */
 

@@ -1,9 +1,18 @@
 import assert from 'node:assert/strict'
 import { existsSync, readFileSync } from 'node:fs'
 import { after, before, describe, test } from 'node:test'
-import { asStored, fromNdjson, type Kind, makeRun, makeSong } from './events.ts'
-import { getJson, getList, type Json, post, type Runify, settled, startInProcess, waitFor } from './harness.ts'
-import { recount, statisticsOf } from './recount.ts'
+import { asStored, fromNdjson, type Kind, makeRun, makeSong } from '../test-support/events.ts'
+import {
+  getJson,
+  getList,
+  type Json,
+  post,
+  type Runify,
+  settled,
+  startInProcess,
+  waitFor,
+} from '../test-support/harness.ts'
+import { recount, statisticsOf } from '../test-support/recount.ts'
 
 /** What somebody sees who starts Runify for the first time, sends a few runs and songs, and looks at them. */
 

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { runCli } from '../src/cli/run-cli.fixture.ts'
-import { makeMany } from './events.ts'
+import { runCli } from '../src/cli/testing/run-cli.fixture.ts'
+import { makeMany } from '../test-support/events.ts'
 import {
   getJson,
   getList,
@@ -13,8 +13,8 @@ import {
   spawnRunify,
   temporaryFolder,
   waitFor,
-} from './harness.ts'
-import { recount, statisticsOf } from './recount.ts'
+} from '../test-support/harness.ts'
+import { recount, statisticsOf } from '../test-support/recount.ts'
 
 const EVENTS = 6000
 

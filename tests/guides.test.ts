@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { readdirSync, readFileSync } from 'node:fs'
 import { after, before, describe, test } from 'node:test'
+import { type Runify, startInProcess } from '../test-support/harness.ts'
 import { type ExampleRunner, openExampleRunner } from './guides/example-runner.ts'
 import { readExamples } from './guides/guide.ts'
-import { type Runify, startInProcess } from './harness.ts'
 
 /** Every example of the guides, as a reader would copy it, in the order of the page, against a Runify of its own. */
 

@@ -4,8 +4,17 @@ import { stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { PORT_VARIABLES, type ServiceName, URL_VARIABLES } from '../src/config.ts'
-import { makeRun, makeSong } from './events.ts'
-import { getJson, type Json, post, settled, spawnRunify, startInProcess, temporaryFolder, waitFor } from './harness.ts'
+import { makeRun, makeSong } from '../test-support/events.ts'
+import {
+  getJson,
+  type Json,
+  post,
+  settled,
+  spawnRunify,
+  startInProcess,
+  temporaryFolder,
+  waitFor,
+} from '../test-support/harness.ts'
 
 /** The health check of a running system, and of services that come and go. */
 

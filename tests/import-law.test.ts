@@ -27,7 +27,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
 /** Rooms that are more than one file of `src/` itself. */
 const ROOM_OF_FILE: Record<string, string> = {
   'src/addresses.ts': 'config',
-  'src/anomaly-settings.ts': 'config',
+  'src/services/anomaly-detector/rules/settings.ts': 'config',
   'src/adapters.ts': 'system',
   'src/receiver-workers.ts': 'system',
   'src/system.ts': 'system',
@@ -55,7 +55,7 @@ describe('The law of imports', () => {
     const has = (from: string, to: string) => imports.some((found) => found.from === from && found.to === to)
     assert.ok(has('src/main.ts', 'src/system.ts'))
     assert.ok(has('src/system.ts', 'src/services/storage/storage.ts'))
-    assert.ok(has('src/log/embedded-log.ts', 'src/log/embedded-log-writer.ts'), 'a thread is imported too')
+    assert.ok(has('src/log/embedded/embedded-log.ts', 'src/log/embedded/writer.ts'), 'a thread is imported too')
     assert.ok(imports.length > paths.length)
   })
 
@@ -86,7 +86,7 @@ describe('The law of imports', () => {
         { 'src/log/a.ts': "new Worker(new URL('../store/b.ts', import.meta.url))" },
       ],
       'main reaches past the system': [
-        'src/main.ts must not import src/log/embedded-log.ts',
+        'src/main.ts must not import src/log/embedded/embedded-log.ts',
         { 'src/main.ts': "import { EmbeddedLog } from './log/embedded-log.ts'" },
       ],
       'a room that has no place': [
@@ -94,11 +94,11 @@ describe('The law of imports', () => {
         { 'src/helpers/a.ts': '' },
       ],
       'the program imports from the tests': [
-        'src/log/a.ts must not import tests/harness.ts',
+        'src/log/a.ts must not import test-support/harness.ts',
         { 'src/log/a.ts': "import { waitFor } from '../../tests/harness.ts'" },
       ],
       'the program imports what is for tests only': [
-        'src/log/a.ts must not import src/events/event.arbitrary.ts',
+        'src/log/a.ts must not import src/events/testing/event.arbitrary.ts',
         { 'src/log/a.ts': "import { anyEvent } from '../events/event.arbitrary.ts'" },
       ],
       'the program imports a package that is not installed with it': [

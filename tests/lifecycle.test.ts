@@ -11,7 +11,7 @@ import { text } from 'node:stream/consumers'
 import { pipeline } from 'node:stream/promises'
 import { describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { makeMany, makeRun, makeSong, toNdjson } from './events.ts'
+import { makeMany, makeRun, makeSong, toNdjson } from '../test-support/events.ts'
 import {
   getJson,
   getList,
@@ -24,7 +24,7 @@ import {
   temporaryFolder,
   waitFor,
   within,
-} from './harness.ts'
+} from '../test-support/harness.ts'
 
 /** Starting, stopping and starting again, each as a process of its own. */
 

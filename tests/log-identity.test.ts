@@ -2,10 +2,19 @@ import assert from 'node:assert/strict'
 import { cp, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
-import { runCli } from '../src/cli/run-cli.fixture.ts'
-import { makeMany } from './events.ts'
-import { getJson, post, type Runify, settled, spawnRunify, temporaryFolder, waitFor } from './harness.ts'
-import { audit, idsOf, ready, reason, rebuildAll, refused, stillRefused, WAIT_MS_MAX } from './refused-log.ts'
+import { runCli } from '../src/cli/testing/run-cli.fixture.ts'
+import { makeMany } from '../test-support/events.ts'
+import { getJson, post, type Runify, settled, spawnRunify, temporaryFolder, waitFor } from '../test-support/harness.ts'
+import {
+  audit,
+  idsOf,
+  ready,
+  reason,
+  rebuildAll,
+  refused,
+  stillRefused,
+  WAIT_MS_MAX,
+} from '../test-support/refused-log.ts'
 
 /** A log that is lost or put back without the files that go with it: nothing of it is taken for what was read before. */
 

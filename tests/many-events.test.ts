@@ -5,8 +5,26 @@ import { type ClientRequest, request } from 'node:http'
 import { text } from 'node:stream/consumers'
 import { after, before, describe, test } from 'node:test'
 import { gzipSync, zstdCompressSync } from 'node:zlib'
-import { asStored, byEventId, fromNdjson, type Kind, makeEvent, makeMany, makeRun, toNdjson } from './events.ts'
-import { type Answer, getJson, getList, type Json, post, type Runify, settled, startInProcess } from './harness.ts'
+import {
+  asStored,
+  byEventId,
+  fromNdjson,
+  type Kind,
+  makeEvent,
+  makeMany,
+  makeRun,
+  toNdjson,
+} from '../test-support/events.ts'
+import {
+  type Answer,
+  getJson,
+  getList,
+  type Json,
+  post,
+  type Runify,
+  settled,
+  startInProcess,
+} from '../test-support/harness.ts'
 
 /** Many events in one request, events that contradict each other, and what is read back of them. */
 

@@ -3,8 +3,8 @@ import { readFileSync } from 'node:fs'
 import { before, describe, test } from 'node:test'
 import { parse } from 'yaml'
 import { readConfig, SERVICES, type ServiceName } from '../src/config.ts'
-import { makeRun } from './events.ts'
-import { getJson, post, settled, startInProcess, waitFor } from './harness.ts'
+import { makeRun } from '../test-support/events.ts'
+import { getJson, post, settled, startInProcess, waitFor } from '../test-support/harness.ts'
 import { readPromql } from './monitoring/promql.ts'
 
 /** What `monitoring/` names is there, as far as can be seen without Prometheus and Grafana themselves. */

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import { chmod, mkdir, readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
-import { makeRun } from './events.ts'
-import { post, settled, spawnRunify, temporaryFolder } from './harness.ts'
+import { makeRun } from '../test-support/events.ts'
+import { post, settled, spawnRunify, temporaryFolder } from '../test-support/harness.ts'
 
 /** Who else may read what Runify keeps. */
 

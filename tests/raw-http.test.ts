@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { SERVICES } from '../src/config.ts'
-import { getJson, type Json, type Runify, startInProcess } from './harness.ts'
+import { getJson, type Json, type Runify, startInProcess } from '../test-support/harness.ts'
 import { MALFORMED } from './raw-http/malformed.ts'
 import { type RawAnswer, RawConnection } from './raw-http/raw-connection.ts'
 

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { test } from 'node:test'
-import { runCli } from '../src/cli/run-cli.fixture.ts'
-import { makeMany } from './events.ts'
-import { getJson, getList, post, type Runify, settled, spawnRunify, temporaryFolder } from './harness.ts'
+import { runCli } from '../src/cli/testing/run-cli.fixture.ts'
+import { makeMany } from '../test-support/events.ts'
+import { getJson, getList, post, type Runify, settled, spawnRunify, temporaryFolder } from '../test-support/harness.ts'
 
 test('runify rebuild store brings back what the log holds, and the statistics with it', async () => {
   await using folder = await temporaryFolder()

@@ -5,7 +5,7 @@ import { describe, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { stripVTControlCharacters } from 'node:util'
 import { PORT_VARIABLES, SERVICES } from '../src/config.ts'
-import { temporaryFolder, waitFor, within } from './harness.ts'
+import { temporaryFolder, waitFor, within } from '../test-support/harness.ts'
 
 const MAIN = fileURLToPath(new URL('../src/main.ts', import.meta.url))
 const CTRL_C = '\x03'

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { describe, test } from 'node:test'
 import { SERVICES, type ServiceName } from '../src/config.ts'
-import { getJson, type Json, spawnRunify, startInProcess, temporaryFolder, waitFor } from './harness.ts'
+import { getJson, type Json, spawnRunify, startInProcess, temporaryFolder, waitFor } from '../test-support/harness.ts'
 
 /** Runify while the servers that it stands on are away, from its start on. What needs real servers is in `servers/`. */
 

@@ -1,7 +1,7 @@
 import { createPool, type Pool, type RowDataPacket } from 'mysql2/promise'
 import { readMysqlAddress } from '../../src/addresses.ts'
 import { columnsOf } from '../../src/store/columns.ts'
-import type { MysqlServer } from '../../tests/servers/containers.ts'
+import type { MysqlServer } from '../../test-support/containers.ts'
 import {
   newRow,
   type PageEnd,

@@ -2,7 +2,7 @@ import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
 import { columnsOf } from '../../src/store/columns.ts'
-import { openSqlite } from '../../src/store/sqlite-database.ts'
+import { openSqlite } from '../../src/store/sqlite/database.ts'
 import {
   newRow,
   type PageEnd,

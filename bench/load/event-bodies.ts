@@ -1,4 +1,4 @@
-import { generateEvents } from '../../src/cli/generator.ts'
+import { generateEvents } from '../../src/cli/generator/generator.ts'
 
 /** Lines of one NDJSON body. */
 export const LINES_MAX = 10_000

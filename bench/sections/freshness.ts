@@ -1,4 +1,4 @@
-import { openLoop } from '../../tests/open-loop.ts'
+import { openLoop } from '../../test-support/open-loop.ts'
 import { eventBodies } from '../load/event-bodies.ts'
 import { closedLoop, posts } from '../load/http-load.ts'
 import { caughtUp } from '../progress.ts'

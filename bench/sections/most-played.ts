@@ -1,4 +1,4 @@
-import { Random } from '../../src/cli/random.ts'
+import { Random } from '../../src/cli/generator/random.ts'
 import { formatInstant, MS_PER_DAY } from '../../src/events/instant.ts'
 import { LINES_MAX } from '../load/event-bodies.ts'
 import { getJson, sendAll } from '../load/http-load.ts'

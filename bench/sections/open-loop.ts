@@ -1,4 +1,4 @@
-import { openLoop, quantile } from '../../tests/open-loop.ts'
+import { openLoop, quantile } from '../../test-support/open-loop.ts'
 import { startBareAppender, startBareParser } from '../limits/bare-process.ts'
 import { eventBodies } from '../load/event-bodies.ts'
 import { closedLoop, posts } from '../load/http-load.ts'

@@ -1,7 +1,7 @@
 import { Buffer } from 'node:buffer'
 import { type PartitionCursor, parseCursors } from '../log/position.ts'
-import { anomalyMigrations } from '../services/anomaly-detector/anomaly-tables.ts'
-import { statisticsMigrations } from '../services/processing/statistics-tables.ts'
+import { anomalyMigrations } from '../services/anomaly-detector/store/anomaly-tables.ts'
+import { statisticsMigrations } from '../services/processing/store/tables/statistics-tables.ts'
 import { eventMigrations } from '../store/migrations/events.ts'
 import { BackupError } from './backup-error.ts'
 

@@ -1,8 +1,8 @@
 import { Buffer } from 'node:buffer'
 import { type Cursors, formatCursors } from '../log/position.ts'
-import { MysqlDatabase, type MysqlOptions } from '../store/mysql-database.ts'
-import { nameList } from '../store/mysql-literal.ts'
-import type { MysqlSession } from '../store/mysql-session.ts'
+import { MysqlDatabase, type MysqlOptions } from '../store/mysql/database.ts'
+import { nameList } from '../store/mysql/literal.ts'
+import type { MysqlSession } from '../store/mysql/session.ts'
 import type { ArchiveEntry } from './archive.ts'
 import {
   type BackupTable,

@@ -1,4 +1,4 @@
-import { literal } from '../store/mysql-literal.ts'
+import { literal } from '../store/mysql/literal.ts'
 import { BackupError } from './backup-error.ts'
 import type { BackupTable, ColumnKind } from './manifest.ts'
 

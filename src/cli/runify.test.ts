@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { runCli } from './run-cli.fixture.ts'
+import { runCli } from './testing/run-cli.fixture.ts'
 
 test('runify --help lists every command, and each command has its own help', async () => {
   const { code, stdout } = await runCli(['--help'])

@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import { CATALOGUE, EVENT_TYPES, type EventType } from './catalogue.ts'
 import { checkEvent, checkEventText, type FieldError, parseJson } from './check.ts'
 import { toWire } from './codec.ts'
-import { anyTypeOfEvent } from './event.arbitrary.ts'
+import { anyTypeOfEvent } from './testing/event.arbitrary.ts'
 
 const RUN = CATALOGUE.running_stats.example
 const PLAY = CATALOGUE.music_info.example

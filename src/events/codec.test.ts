@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import { CATALOGUE, EVENT_TYPES, fieldsOf, type RunifyEvent } from './catalogue.ts'
 import { checkEvent } from './check.ts'
 import { decodeEvent, encodeEvent, fromWire, sameContent, sentSchema, storedSchema, toWire } from './codec.ts'
-import { anyTypeOfEvent } from './event.arbitrary.ts'
+import { anyTypeOfEvent } from './testing/event.arbitrary.ts'
 
 const RUN: RunifyEvent<'running_stats'> = {
   type: 'running_stats',

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
-import { anyInstant } from './event.arbitrary.ts'
 import { dayOf, formatInstant, MS_PER_DAY, parseDay, parseInstant } from './instant.ts'
+import { anyInstant } from './testing/event.arbitrary.ts'
 
 describe('instant', () => {
   test('reads UTC, lower-case letters and any zone as the same instant', () => {

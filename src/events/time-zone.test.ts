@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
-import { anyInstant } from './event.arbitrary.ts'
 import { formatDay, MS_PER_DAY, parseDay } from './instant.ts'
+import { anyInstant } from './testing/event.arbitrary.ts'
 import { LocalDays, parseTimeZone } from './time-zone.ts'
 
 describe('parseTimeZone', () => {

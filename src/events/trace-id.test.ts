@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
 import { EVENT_TYPES } from './catalogue.ts'
-import { anyUuid } from './event.arbitrary.ts'
+import { anyUuid } from './testing/event.arbitrary.ts'
 import { derivedTraceId } from './trace-id.ts'
 
 const USER = 'd290f1ee-6c54-4b01-90e6-d701748f0851'

@@ -39,7 +39,7 @@ export type TimedOffset = { partition: number; offset: number; appendTime: Epoch
 export type GroupCursor = PartitionCursor & { group: string }
 
 /**
- * The durable, ordered log of events, a topic for each type. Every adapter runs `event-log.contract.ts` whole.
+ * The durable, ordered log of events, a topic for each type. Every adapter runs `testing/event-log.contract.ts` whole.
  * All methods throw a `Failure`: `log_unavailable` (retryable) when the log cannot be reached, `closed` after closing.
  */
 export interface EventLog extends AsyncDisposable {

@@ -111,7 +111,7 @@ export type ChangePage = {
 
 /**
  * Keeps the events of the log, each once, with the cursor up to which it has them. Every adapter runs
- * `event-store.contract.ts` whole. All methods throw `store_unavailable` (retryable) when the database cannot be
+ * `testing/event-store.contract.ts` whole. All methods throw `store_unavailable` (retryable) when the database cannot be
  * reached.
  */
 export interface EventStore extends AsyncDisposable {

@@ -7,7 +7,7 @@ import fc from 'fast-check'
 import { isFailure } from '../errors.ts'
 import { EVENT_TYPES, TOPICS } from '../events/catalogue.ts'
 import { nextOf, type PartitionCursor } from '../log/position.ts'
-import { anyTime, filterAndSort, openFilledStorage } from '../services/storage/storage.fixture.ts'
+import { anyTime, filterAndSort, openFilledStorage } from '../services/storage/testing/storage.fixture.ts'
 import { HttpEventReader, type ReceivedEvent } from './http-event-reader.ts'
 
 describe('The event reader over HTTP', () => {

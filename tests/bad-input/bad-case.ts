@@ -5,7 +5,7 @@ import { connect } from 'node:net'
 import { text } from 'node:stream/consumers'
 import type { ServiceName } from '../../src/config.ts'
 import type { ProblemCode } from '../../src/http/problem.ts'
-import type { Json } from '../harness.ts'
+import type { Json } from '../../test-support/harness.ts'
 
 /** One request that must be refused, and how. */
 export type BadCase = {

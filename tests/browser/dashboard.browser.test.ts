@@ -8,9 +8,11 @@ import { PORT_VARIABLES, URL_VARIABLES } from '../../src/config.ts'
 import { CATALOGUE, type RunifyEvent } from '../../src/events/catalogue.ts'
 import { encodeEvent } from '../../src/events/codec.ts'
 import { encodeDeadLetter } from '../../src/log/dead-letter.ts'
-import { EmbeddedLog } from '../../src/log/embedded-log.ts'
-import { newRun } from '../../src/store/event-store.probe.ts'
-import { makeRun, makeSong, toNdjson } from '../events.ts'
+import { EmbeddedLog } from '../../src/log/embedded/embedded-log.ts'
+import { newRun } from '../../src/store/testing/event-store.probe.ts'
+import { startChromium } from '../../test-support/chromium.ts'
+import { freePorts } from '../../test-support/containers.ts'
+import { makeRun, makeSong, toNdjson } from '../../test-support/events.ts'
 import {
   getJson,
   post,
@@ -20,9 +22,7 @@ import {
   startInProcess,
   temporaryFolder,
   waitFor,
-} from '../harness.ts'
-import { freePorts } from '../servers/containers.ts'
-import { startChromium } from './chromium.ts'
+} from '../../test-support/harness.ts'
 import { LOOKS, type Look, openViewer, SHOTS, type Viewer, violations } from './viewer.ts'
 
 /** The real page in a real browser, on the embedded system. The tests of a group build on each other. */

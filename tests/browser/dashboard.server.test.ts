@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { after, before, describe, test } from 'node:test'
-import { makeRun, makeSong } from '../events.ts'
-import { post, type RunifyProcess, spawnRunify, temporaryFolder } from '../harness.ts'
-import { startKafka, startMysql } from '../servers/containers.ts'
-import { startChromium } from './chromium.ts'
+import { startChromium } from '../../test-support/chromium.ts'
+import { startKafka, startMysql } from '../../test-support/containers.ts'
+import { makeRun, makeSong } from '../../test-support/events.ts'
+import { post, type RunifyProcess, spawnRunify, temporaryFolder } from '../../test-support/harness.ts'
 import { openViewer, type Viewer } from './viewer.ts'
 
 /** That the page shows the same on Kafka and MySQL; all else about it is tested on the embedded system. */

@@ -4,9 +4,9 @@ import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, beforeEach, describe, test } from 'node:test'
 import type { Browser, Page } from 'playwright-core'
-import { toNdjson } from '../events.ts'
-import { post, type RunifyProcess, settled, spawnRunify, temporaryFolder } from '../harness.ts'
-import { startChromium } from './chromium.ts'
+import { startChromium } from '../../test-support/chromium.ts'
+import { toNdjson } from '../../test-support/events.ts'
+import { post, type RunifyProcess, settled, spawnRunify, temporaryFolder } from '../../test-support/harness.ts'
 import { LOOKS, type Look, openViewer, SHOTS, type Viewer, violations } from './viewer.ts'
 
 /** What can be looked up on the page: runners, their years and runs, the log's events, by addresses of every kind. */

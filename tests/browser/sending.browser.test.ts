@@ -6,10 +6,18 @@ import { after, before, describe, test } from 'node:test'
 import { gzipSync } from 'node:zlib'
 import type { Browser, Page } from 'playwright-core'
 import { PORT_VARIABLES } from '../../src/config.ts'
-import { makeRun, makeSong, toNdjson } from '../events.ts'
-import { getList, post, type RunifyProcess, settled, spawnRunify, temporaryFolder, waitFor } from '../harness.ts'
-import { freePorts } from '../servers/containers.ts'
-import { startChromium } from './chromium.ts'
+import { startChromium } from '../../test-support/chromium.ts'
+import { freePorts } from '../../test-support/containers.ts'
+import { makeRun, makeSong, toNdjson } from '../../test-support/events.ts'
+import {
+  getList,
+  post,
+  type RunifyProcess,
+  settled,
+  spawnRunify,
+  temporaryFolder,
+  waitFor,
+} from '../../test-support/harness.ts'
 import { LOOKS, type Look, openViewer, SHOTS, type Viewer, violations } from './viewer.ts'
 
 /** What is sent by hand or as files, and what the page's lists do while things arrive. */

@@ -5,8 +5,8 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { test } from 'node:test'
-import { toNdjson } from '../events.ts'
-import { getJson, getList, type Json, post, spawnRunify, temporaryFolder, waitFor } from '../harness.ts'
+import { toNdjson } from '../../test-support/events.ts'
+import { getJson, getList, type Json, post, spawnRunify, temporaryFolder, waitFor } from '../../test-support/harness.ts'
 
 /** The anomaly detector through kill -9: each anomaly once, as if nothing had been killed, and each delivered. */
 

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict'
 import { closeSync, fstatSync, openSync, readdirSync, truncateSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
-import { runCli } from '../../src/cli/run-cli.fixture.ts'
-import { makeMany } from '../events.ts'
-import { getJson, post, runToExit, settled, spawnRunify, temporaryFolder, waitFor } from '../harness.ts'
+import { runCli } from '../../src/cli/testing/run-cli.fixture.ts'
+import { makeMany } from '../../test-support/events.ts'
+import { getJson, post, runToExit, settled, spawnRunify, temporaryFolder, waitFor } from '../../test-support/harness.ts'
 
 /** Files of the data folder that are not what they were. */
 

@@ -4,8 +4,16 @@ import { copyFileSync, readdirSync, renameSync, rmSync, statSync, writeFileSync 
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import type { ServiceName } from '../../src/config.ts'
-import { makeRun } from '../events.ts'
-import { getJson, type Json, post, type RunifyProcess, spawnRunify, temporaryFolder, waitFor } from '../harness.ts'
+import { makeRun } from '../../test-support/events.ts'
+import {
+  getJson,
+  type Json,
+  post,
+  type RunifyProcess,
+  spawnRunify,
+  temporaryFolder,
+  waitFor,
+} from '../../test-support/harness.ts'
 
 /** What operators and disks do to the data folder while Runify runs. */
 

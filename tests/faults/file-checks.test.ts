@@ -3,9 +3,9 @@ import { closeSync, openSync, readFileSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { describe, test } from 'node:test'
-import { runCli } from '../../src/cli/run-cli.fixture.ts'
-import { makeMany } from '../events.ts'
-import { getJson, getList, post, settled, spawnRunify, temporaryFolder, waitFor } from '../harness.ts'
+import { runCli } from '../../src/cli/testing/run-cli.fixture.ts'
+import { makeMany } from '../../test-support/events.ts'
+import { getJson, getList, post, settled, spawnRunify, temporaryFolder, waitFor } from '../../test-support/harness.ts'
 
 /** Bytes that change while nobody reads them, and who finds them. */
 

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { randomInt } from 'node:crypto'
 import { test } from 'node:test'
-import { spawnRunify, temporaryFolder } from '../harness.ts'
-import { checkExactlyOnce, RetryingClient } from '../retrying-client.ts'
+import { spawnRunify, temporaryFolder } from '../../test-support/harness.ts'
+import { checkExactlyOnce, RetryingClient } from '../../test-support/retrying-client.ts'
 
 /** The first invariant: what was acknowledged is never lost and never counted twice, through kill -9 at any moment. */
 

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import { readConfig, SERVICES } from '../../src/config.ts'
-import { type Runify, settled, temporaryFolder } from '../harness.ts'
+import { type Runify, settled, temporaryFolder } from '../../test-support/harness.ts'
 import type { Example } from './guide.ts'
 import { assertShape } from './shape.ts'
 

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { readResults, readSamplers, type SamplerResult } from '../../scripts/jmeter-results.ts'
-import { getJson, type Runify, settled, startInProcess } from '../harness.ts'
+import { getJson, type Runify, settled, startInProcess } from '../../test-support/harness.ts'
 import { runLoadScript } from './load-script.ts'
 import { startProxy } from './proxy.ts'
 

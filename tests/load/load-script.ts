@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import type { Runify } from '../harness.ts'
+import type { Runify } from '../../test-support/harness.ts'
 
 /** Maven may have to fetch JMeter first. */
 const RUN_MS_MAX = 280_000

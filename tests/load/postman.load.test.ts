@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { describe, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import type { Item } from '../../scripts/postman-collection.ts'
-import { getJson, getList, post, type Runify, settled, startInProcess } from '../harness.ts'
+import { getJson, getList, post, type Runify, settled, startInProcess } from '../../test-support/harness.ts'
 import { runLoadScript } from './load-script.ts'
 import { startProxy } from './proxy.ts'
 

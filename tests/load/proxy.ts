@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { Agent, createServer, type IncomingMessage, request, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import type { Json } from '../harness.ts'
+import type { Json } from '../../test-support/harness.ts'
 
 /** Passes every request on to a service, and gives back what `change` makes of the answer if it is a JSON object. */
 export async function startProxy(to: string, change: (path: string, answer: Json) => Json) {

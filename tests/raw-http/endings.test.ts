@@ -4,7 +4,7 @@ import { createServer } from 'node:http'
 import type { Socket } from 'node:net'
 import { describe, test } from 'node:test'
 import { Worker } from 'node:worker_threads'
-import { type Json, waitFor } from '../harness.ts'
+import { type Json, waitFor } from '../../test-support/harness.ts'
 import { listen, startDashboard, startRaw, startRecorder } from './proxied.ts'
 import { RawConnection } from './raw-connection.ts'
 

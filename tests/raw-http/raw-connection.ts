@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
-import { within } from '../harness.ts'
+import { within } from '../../test-support/harness.ts'
 
 export type RawAnswer = { status: number; headers: Record<string, string>; body: string }
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
-import { makeRun } from '../events.ts'
-import { getJson, type Json, post, type Runify, settled, startInProcess } from '../harness.ts'
+import { makeRun } from '../../test-support/events.ts'
+import { getJson, type Json, post, type Runify, settled, startInProcess } from '../../test-support/harness.ts'
 import { type RawAnswer, RawConnection } from './raw-connection.ts'
 
 /**

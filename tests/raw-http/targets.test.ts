@@ -3,7 +3,7 @@ import { hash } from 'node:crypto'
 import { after, before, describe, test } from 'node:test'
 import { SERVICES } from '../../src/config.ts'
 import type { ProblemCode } from '../../src/http/problem.ts'
-import { type Json, type Runify, startInProcess } from '../harness.ts'
+import { type Json, type Runify, startInProcess } from '../../test-support/harness.ts'
 import { type RawAnswer, RawConnection } from './raw-connection.ts'
 
 /** One path has many spellings. Who may ask for it, and what it is passed on to, hangs on none of them. */

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { after, before, describe, test } from 'node:test'
 import { createConnection } from 'mysql2/promise'
+import { getJson, type Json, settled, waitFor } from '../../test-support/harness.ts'
+import { checkAllThere, SteadyLoad } from '../../test-support/steady-load.ts'
 import { readExamples } from '../guides/guide.ts'
-import { getJson, type Json, settled, waitFor } from '../harness.ts'
-import { checkAllThere, SteadyLoad } from '../steady-load.ts'
 import { ComposeProject } from './compose-project.ts'
 
 /** The lines of docs/compose.md about backups, word for word, on the system of compose.yaml, while events are being sent. */

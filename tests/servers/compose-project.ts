@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { ServiceName } from '../../src/config.ts'
-import { freePorts } from './containers.ts'
+import { freePorts } from '../../test-support/containers.ts'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const COMMAND_MS_MAX = 280_000

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict'
 import { after, afterEach, before, beforeEach, describe, type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { waitFor } from '../harness.ts'
-import { checkExactlyOnce, RetryingClient } from '../retrying-client.ts'
-import { type KafkaServer, type MysqlServer, startKafka, startMysql } from './containers.ts'
+import { type KafkaServer, type MysqlServer, startKafka, startMysql } from '../../test-support/containers.ts'
+import { waitFor } from '../../test-support/harness.ts'
+import { checkExactlyOnce, RetryingClient } from '../../test-support/retrying-client.ts'
+import type { Supervised } from '../../test-support/supervised.ts'
 import { openSlowLine } from './slow-line.ts'
-import type { Supervised } from './supervised.ts'
 import { type System, startSystem } from './system.ts'
 
 /**

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { openMysqlPlace, SKIP_WITHOUT_MYSQL } from '../../src/store/mysql.fixture.ts'
-import { openProxy } from '../../src/store/mysql-proxy.fixture.ts'
-import { getJson, type Json, startInProcess, waitFor } from '../harness.ts'
+import { openMysqlPlace, SKIP_WITHOUT_MYSQL } from '../../src/store/testing/mysql.fixture.ts'
+import { openProxy } from '../../src/store/testing/mysql-proxy.fixture.ts'
+import { getJson, type Json, startInProcess, waitFor } from '../../test-support/harness.ts'
 
 test('The health check names MySQL while it is away, and canaries come through before and after', {
   skip: SKIP_WITHOUT_MYSQL,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { readConfig } from '../../src/config.ts'
-import { openKafkaLog } from '../../src/log/kafka-log.ts'
-import type { Json } from '../harness.ts'
+import { openKafkaLog } from '../../src/log/kafka/kafka-log.ts'
+import type { Json } from '../../test-support/harness.ts'
 
 const TOPICS = ['runify.running_stats', 'runify.music_info']
 const READ_RECORDS = 5000

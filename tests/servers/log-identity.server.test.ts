@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { makeMany, makeRun } from '../events.ts'
+import { startKafka } from '../../test-support/containers.ts'
+import { makeMany, makeRun } from '../../test-support/events.ts'
 import {
   type Environment,
   getJson,
@@ -11,9 +12,8 @@ import {
   spawnRunify,
   temporaryFolder,
   waitFor,
-} from '../harness.ts'
-import { audit, idsOf, ready, rebuildAll, refused, stillRefused, WAIT_MS_MAX } from '../refused-log.ts'
-import { startKafka } from './containers.ts'
+} from '../../test-support/harness.ts'
+import { audit, idsOf, ready, rebuildAll, refused, stillRefused, WAIT_MS_MAX } from '../../test-support/refused-log.ts'
 
 const TOPIC = 'runify.running_stats'
 const REFUSAL =

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { after, before, beforeEach, describe, test } from 'node:test'
 import { SERVICES, type ServiceName } from '../../src/config.ts'
-import { makeRun, makeSong } from '../events.ts'
-import { type Environment, getJson, post, waitFor } from '../harness.ts'
-import { freePorts, type KafkaServer, type MysqlServer, startKafka, startMysql } from './containers.ts'
-import { Supervised } from './supervised.ts'
+import { freePorts, type KafkaServer, type MysqlServer, startKafka, startMysql } from '../../test-support/containers.ts'
+import { makeRun, makeSong } from '../../test-support/events.ts'
+import { type Environment, getJson, post, waitFor } from '../../test-support/harness.ts'
+import { Supervised } from '../../test-support/supervised.ts'
 
 /** Whatever is started first, all seven services come to work by themselves, with MySQL and Kafka the last to come. */
 

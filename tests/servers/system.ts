@@ -1,6 +1,6 @@
 import type { ServiceName } from '../../src/config.ts'
-import type { Environment } from '../harness.ts'
-import { Supervised } from './supervised.ts'
+import type { Environment } from '../../test-support/harness.ts'
+import { Supervised } from '../../test-support/supervised.ts'
 
 export type System = AsyncDisposable & {
   receiver: Supervised[]

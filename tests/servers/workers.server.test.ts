@@ -2,12 +2,12 @@ import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { after, before, describe, test } from 'node:test'
 import { promisify } from 'node:util'
-import { makeMany } from '../events.ts'
-import { post, waitFor } from '../harness.ts'
-import { RetryingClient } from '../retrying-client.ts'
-import { type KafkaServer, startKafka } from './containers.ts'
+import { type KafkaServer, startKafka } from '../../test-support/containers.ts'
+import { makeMany } from '../../test-support/events.ts'
+import { post, waitFor } from '../../test-support/harness.ts'
+import { RetryingClient } from '../../test-support/retrying-client.ts'
+import { Supervised } from '../../test-support/supervised.ts'
 import { valuesInLog } from './log-content.ts'
-import { Supervised } from './supervised.ts'
 
 const EVENTS = 20_000
 const WORKERS = 3

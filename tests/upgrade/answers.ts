@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
 import { promisify } from 'node:util'
-import { makeMany } from '../events.ts'
+import { makeMany } from '../../test-support/events.ts'
 import {
   type Environment,
   getJson,
@@ -13,7 +13,7 @@ import {
   settled,
   spawnRunify,
   waitFor,
-} from '../harness.ts'
+} from '../../test-support/harness.ts'
 
 export type Services = Record<string, string>
 

@@ -5,7 +5,7 @@ import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { gzipSync } from 'node:zlib'
-import { startMysql } from '../servers/containers.ts'
+import { startMysql } from '../../test-support/containers.ts'
 import { answersOf, sendSome } from './answers.ts'
 
 /**

@@ -5,8 +5,8 @@ import { DatabaseSync } from 'node:sqlite'
 import { test } from 'node:test'
 import { gunzipSync } from 'node:zlib'
 import { createConnection } from 'mysql2/promise'
-import { type MysqlPlace, openMysqlPlace, SKIP_WITHOUT_MYSQL } from '../../src/store/mysql.fixture.ts'
-import { temporaryFolder } from '../harness.ts'
+import { type MysqlPlace, openMysqlPlace, SKIP_WITHOUT_MYSQL } from '../../src/store/testing/mysql.fixture.ts'
+import { temporaryFolder } from '../../test-support/harness.ts'
 import { madeBy, takesOver, unpack } from './answers.ts'
 
 /** A MySQL database of an earlier version, dumped by `make-folder.ts`, with the embedded log that it was made from. */

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { test } from 'node:test'
-import { temporaryFolder } from '../harness.ts'
+import { temporaryFolder } from '../../test-support/harness.ts'
 import { madeBy, takesOver, unpack } from './answers.ts'
 
 /** The data of earlier versions, made by `make-folder.ts` with their own code, opened by this one. */

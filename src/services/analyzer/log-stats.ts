@@ -1,7 +1,7 @@
 import { CATALOGUE, EVENT_TYPES, type EventType } from '../../events/catalogue.ts'
 import type { HttpServer } from '../../http/server.ts'
 import type { EventLog } from '../../log/event-log.ts'
-import type { LagWatch } from './lag.ts'
+import type { LagWatch } from './lag/lag.ts'
 
 /** `GET /stats`: how much the log holds, and how far its readers are. */
 export function addLogStats(server: HttpServer, { log, lags }: { log: EventLog; lags: LagWatch }): void {

@@ -3,10 +3,10 @@ import { describe, test } from 'node:test'
 import { TOPICS } from '../../events/catalogue.ts'
 import { encodeEvent } from '../../events/codec.ts'
 import type { EventLog } from '../../log/event-log.ts'
-import { waitUntil } from '../../log/kafka.fixture.ts'
+import { waitUntil } from '../../log/testing/kafka.fixture.ts'
 import { encodeTombstone } from '../../log/tombstone.ts'
-import { newRun } from '../../store/event-store.probe.ts'
-import { bury, type Json, letterOf, listen, openEmbedded, readPages, redrive } from './analyzer.fixture.ts'
+import { newRun } from '../../store/testing/event-store.probe.ts'
+import { bury, type Json, letterOf, listen, openEmbedded, readPages, redrive } from './testing/analyzer.fixture.ts'
 
 /** Topics that are deleted and made anew while the Analyzer runs: it answers of those that are there. */
 

@@ -5,12 +5,12 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { readConfig } from '../../config.ts'
 import { CATALOGUE, type RunifyEvent } from '../../events/catalogue.ts'
 import { encodeEvent } from '../../events/codec.ts'
-import { openKafka, testBrokers, waitUntil } from '../../log/kafka.fixture.ts'
 import { nextOf } from '../../log/position.ts'
-import { openMysqlPlace, SKIP_WITHOUT_MYSQL } from '../../store/mysql.fixture.ts'
+import { openKafka, testBrokers, waitUntil } from '../../log/testing/kafka.fixture.ts'
+import { openMysqlPlace, SKIP_WITHOUT_MYSQL } from '../../store/testing/mysql.fixture.ts'
 import { createTelemetry } from '../../telemetry.ts'
 import { createConsumer, JUDGED_TOPICS } from './consumer.ts'
-import { openMysqlAnomalies } from './mysql-anomalies.ts'
+import { openMysqlAnomalies } from './store/mysql-anomalies.ts'
 
 const brokers = testBrokers('the anomaly detector on Kafka and MySQL')
 if (brokers !== undefined) {

@@ -1,5 +1,5 @@
 import { invalidParameter } from '../../http/parameter.ts'
-import type { AnomalyPlace, AnomalyQuery } from './anomaly-store.ts'
+import type { AnomalyPlace, AnomalyQuery } from './store/anomaly-store.ts'
 
 const FORM = /^(timestamp|date_created) (-?\d{1,15}) ([0-9a-f-]{36})$/
 

@@ -12,9 +12,9 @@ import { withoutMarks } from '../../log/position.ts'
 import type { Telemetry } from '../../telemetry.ts'
 import { ANOMALIES, ANOMALY_SCHEMA, ANOMALY_TYPES, toWire } from './anomaly.ts'
 import { decodeAnomalyCursor, encodeAnomalyCursor } from './anomaly-cursor.ts'
-import type { AnomalyQuery, AnomalyStore } from './anomaly-store.ts'
 import { createConsumer, JUDGED_TOPICS } from './consumer.ts'
-import { WebhookSender } from './webhook-sender.ts'
+import type { AnomalyQuery, AnomalyStore } from './store/anomaly-store.ts'
+import { WebhookSender } from './webhooks/sender.ts'
 
 export type AnomalyDetectorDeps = { log: EventLog; anomalies: AnomalyStore; config: Config; telemetry: Telemetry }
 

@@ -8,11 +8,11 @@ import { readConfig } from '../../config.ts'
 import { TOPICS } from '../../events/catalogue.ts'
 import { encodeEvent } from '../../events/codec.ts'
 import { DEAD_LETTER_TOPIC, decodeDeadLetter } from '../../log/dead-letter.ts'
-import { EmbeddedLog } from '../../log/embedded-log.ts'
-import { newRun } from '../../store/event-store.probe.ts'
+import { EmbeddedLog } from '../../log/embedded/embedded-log.ts'
+import { newRun } from '../../store/testing/event-store.probe.ts'
 import { createTelemetry } from '../../telemetry.ts'
 import { createConsumer } from './consumer.ts'
-import { openSqliteAnomalies } from './sqlite-anomalies.ts'
+import { openSqliteAnomalies } from './store/sqlite-anomalies.ts'
 
 const WAIT = { interval: 5, timeout: 20_000 }
 

@@ -7,8 +7,8 @@ import { GroupConsumer } from '../../log/group-consumer.ts'
 import { type Keeper, markOf } from '../../log/place-in-log.ts'
 import { decodeTombstone, FORGOTTEN_TOPIC } from '../../log/tombstone.ts'
 import type { Telemetry } from '../../telemetry.ts'
-import type { AnomalyStore, JudgedBatch } from './anomaly-store.ts'
 import { type JudgedType, judgeEvents, type LoggedEvent, type RefusedRecord } from './detector.ts'
+import type { AnomalyStore, JudgedBatch } from './store/anomaly-store.ts'
 
 export type ConsumerDeps = {
   log: EventLog

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
 import { readConfig } from '../../config.ts'
-import { anyEvent } from '../../events/event.arbitrary.ts'
+import { anyEvent } from '../../events/testing/event.arbitrary.ts'
 import { type EncodedStates, type FoundAnomaly, type JudgedType, judgeEvents, type LoggedEvent } from './detector.ts'
-import { countArrival, decodeState, emptyState, encodeState, RUN_FORM, remember } from './user-state.ts'
+import { countArrival, decodeState, emptyState, encodeState, RUN_FORM, remember } from './rules/user-state.ts'
 
 const { anomalyThresholds } = readConfig({})
 const thresholds = { ...anomalyThresholds, eventsPerMinute: 5 }

@@ -11,7 +11,7 @@ import {
   RUN_IMPOSSIBILITIES,
   RUN_RULES,
   type Rule,
-} from './rules.ts'
+} from './rules/rules.ts'
 import {
   countArrival,
   decodeState,
@@ -27,7 +27,7 @@ import {
   RUN_FORM,
   remember,
   type UserState,
-} from './user-state.ts'
+} from './rules/user-state.ts'
 
 /** The types of events that are judged. */
 export type JudgedType = 'running_stats' | 'music_info'

@@ -6,7 +6,7 @@ import { TOPICS } from '../../events/catalogue.ts'
 import type { ChangePage } from '../../store/event-store.ts'
 import { createTelemetry } from '../../telemetry.ts'
 import { Counter } from './counter.ts'
-import type { Fold, StatisticsStore } from './statistics-store.ts'
+import type { Fold, StatisticsStore } from './store/statistics-store.ts'
 
 test('The counter is in trouble until it works again, not until it has caught up', async () => {
   const topic = TOPICS[0] as string

@@ -3,9 +3,9 @@ import { Failure, isFailure } from '../../errors.ts'
 import { type KeptCursor, keptAt, type LogMark, nextOf, type PartitionCursor } from '../../log/position.ts'
 import type { EventReader } from '../../store/event-store.ts'
 import type { Telemetry } from '../../telemetry.ts'
-import { reckonErasure } from './erasing.ts'
+import { reckonErasure } from './erasure/erasing.ts'
 import { foldEvents } from './fold.ts'
-import type { StatisticsStore } from './statistics-store.ts'
+import type { StatisticsStore } from './store/statistics-store.ts'
 
 export type CounterDeps = {
   reader: EventReader

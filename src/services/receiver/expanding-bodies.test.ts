@@ -7,7 +7,7 @@ import { after, before, describe, test } from 'node:test'
 import { constants, createZstdCompress, gzipSync, zstdCompressSync } from 'node:zlib'
 import { readConfig } from '../../config.ts'
 import { CATALOGUE } from '../../events/catalogue.ts'
-import { EmbeddedLog } from '../../log/embedded-log.ts'
+import { EmbeddedLog } from '../../log/embedded/embedded-log.ts'
 import { createTelemetry } from '../../telemetry.ts'
 import { createReceiver } from './receiver.ts'
 

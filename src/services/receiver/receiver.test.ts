@@ -4,7 +4,7 @@ import { setImmediate as others } from 'node:timers/promises'
 import { Failure, RecordsTooLarge } from '../../errors.ts'
 import { CATALOGUE } from '../../events/catalogue.ts'
 import type { EventLog, NewRecord } from '../../log/event-log.ts'
-import { type Append, CANARY_KEY, openReceiver } from './receiver.fixture.ts'
+import { type Append, CANARY_KEY, openReceiver } from './testing/receiver.fixture.ts'
 
 const SONG = CATALOGUE.music_info.example
 const REFUSED = 'runify_appends_refused_total{code="log_unavailable",service="receiver"}'

@@ -7,7 +7,16 @@ import { Failure } from '../../errors.ts'
 import { CATALOGUE, EVENT_TYPES, fieldsOf, type RunifyEvent } from '../../events/catalogue.ts'
 import { toWire } from '../../events/codec.ts'
 import type { EventStore, PageQuery, TextPage } from '../../store/event-store.ts'
-import { BEGIN, filterAndSort, openFilledStorage, openStorage, toSearch, turn, USERS, WAIT } from './storage.fixture.ts'
+import {
+  BEGIN,
+  filterAndSort,
+  openFilledStorage,
+  openStorage,
+  toSearch,
+  turn,
+  USERS,
+  WAIT,
+} from './testing/storage.fixture.ts'
 
 describe('A stream of a range', () => {
   let system: Awaited<ReturnType<typeof openFilledStorage>>

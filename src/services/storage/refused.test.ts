@@ -7,12 +7,12 @@ import { test } from 'node:test'
 import type { RunifyEvent } from '../../events/catalogue.ts'
 import { encodeEvent } from '../../events/codec.ts'
 import { DEAD_LETTER_TOPIC } from '../../log/dead-letter.ts'
-import { EmbeddedLog } from '../../log/embedded-log.ts'
-import { newPlay } from '../../store/event-store.probe.ts'
-import { openSqliteStore } from '../../store/sqlite-store.ts'
+import { EmbeddedLog } from '../../log/embedded/embedded-log.ts'
+import { openSqliteStore } from '../../store/sqlite/sqlite-store.ts'
+import { newPlay } from '../../store/testing/event-store.probe.ts'
 import { createTelemetry } from '../../telemetry.ts'
 import { StorageConsumer } from './consumer.ts'
-import { append, WAIT } from './storage.fixture.ts'
+import { append, WAIT } from './testing/storage.fixture.ts'
 
 test('what the database refuses goes to the dead letters with the reason, and everything around it is stored', async (t) => {
   await using folder = await mkdtempDisposable(join(tmpdir(), 'runify-'))

@@ -11,7 +11,7 @@ import type { EventStore, PageQuery } from '../../store/event-store.ts'
 import { createTelemetry } from '../../telemetry.ts'
 import { Forgetter } from './forgetter.ts'
 import { Retention } from './retention.ts'
-import { append, BEGIN, openStorage, USERS, WAIT } from './storage.fixture.ts'
+import { append, BEGIN, openStorage, USERS, WAIT } from './testing/storage.fixture.ts'
 
 type System = Awaited<ReturnType<typeof openStorage>>
 

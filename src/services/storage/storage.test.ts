@@ -15,7 +15,7 @@ import {
   toSearch,
   USERS,
   WAIT,
-} from './storage.fixture.ts'
+} from './testing/storage.fixture.ts'
 
 type Wire = Record<string, string | number>
 type Change = { type: EventType; partition: number; offset: number; event: Wire }

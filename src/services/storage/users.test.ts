@@ -4,7 +4,7 @@ import { after, before, describe, test } from 'node:test'
 import type { RunifyEvent } from '../../events/catalogue.ts'
 import { toWire } from '../../events/codec.ts'
 import { encodeTombstone, FORGOTTEN_TOPIC } from '../../log/tombstone.ts'
-import { append, BEGIN, openFilledStorage, openStorage, USERS, WAIT } from './storage.fixture.ts'
+import { append, BEGIN, openFilledStorage, openStorage, USERS, WAIT } from './testing/storage.fixture.ts'
 
 type Json = Record<string, unknown>
 

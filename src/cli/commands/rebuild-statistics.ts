@@ -1,0 +1,76 @@
+import { openReader, openStatistics, openStore } from '../../adapters.ts'
+import type { Config } from '../../config.ts'
+import { isFailure } from '../../errors.ts'
+import { lockFolder } from '../../log/folder-lock.ts'
+import type { Comparison, Difference } from '../../services/processing/rebuild/comparison.ts'
+import { refill } from '../../services/processing/rebuild/refill.ts'
+import type { StatisticsBeside } from '../../services/processing/store/statistics-store.ts'
+import { createTelemetry } from '../../telemetry.ts'
+import type { Progress } from '../progress.ts'
+
+export type Rebuilt = {
+  /** Events that were counted anew. */
+  counted: number
+  /** Or why the statistics that there were could not be compared. */
+  comparison: Comparison | string
+}
+
+/**
+ * Counts all that the store has beside the live statistics, compares, and puts the recount in their place. On MySQL all
+ * may go on running; the embedded pair must be stopped.
+ */
+export async function rebuildStatistics(config: Config, progress: Progress): Promise<Rebuilt> {
+  await using opened = new AsyncDisposableStack()
+  if (config.store.kind === 'embedded') opened.use(lockFolder(config.dataDir))
+  const reader = (await openReader(config)) ?? opened.use(await openStore(config.store))
+  const live = opened.use(await openStatistics(config.store))
+  const beside = opened.use(await live.beside())
+  let counted = 0
+  const telemetry = {
+    ...createTelemetry('rebuild', 'silent'),
+    eventsCounted: (count: number) => {
+      counted += count
+      progress.addEvents(count)
+    },
+  }
+  const { statistics } = beside
+  const deps = { reader, statistics, telemetry, batchRecordsMax: config.batchRecordsMax, now: Date.now }
+  const countUpTo = (goal: Parameters<typeof refill>[1]) => refill(deps, goal)
+  const comparison = await compare(beside, async () => countUpTo(await live.cursors()), countUpTo)
+  await countUpTo(undefined)
+  await beside.swapIn()
+  return { counted, comparison }
+}
+
+/** The long way first, so that the moment of the live statistics that is compared is not held for long. */
+async function compare(
+  beside: StatisticsBeside,
+  approach: () => Promise<void>,
+  countUpTo: Parameters<StatisticsBeside['compare']>[0],
+): Promise<Comparison | string> {
+  try {
+    await approach()
+    return await beside.compare(countUpTo)
+  } catch (error) {
+    // Statistics of another store, or of a newer copy, are what this command is for.
+    if (isFailure(error, 'position_conflict')) return error.message
+    throw error
+  }
+}
+
+export function describe({ counted, comparison }: Rebuilt): string {
+  const lines = [`counted    ${counted}`]
+  if (typeof comparison === 'string') return [...lines, `compared   nothing: ${comparison}`, ''].join('\n')
+  const { rows, different, differences } = comparison
+  lines.push(`compared   ${rows} rows`, `different  ${different}`, ...differences.map(describeDifference))
+  if (different > differences.length) lines.push(`  … and ${different - differences.length} more`)
+  return `${lines.join('\n')}\n`
+}
+
+const TEXT_LENGTH_MAX = 400
+
+function describeDifference({ table, key, counted, recounted }: Difference): string {
+  const text = (value: object | undefined) =>
+    value === undefined ? 'nothing' : JSON.stringify(value).slice(0, TEXT_LENGTH_MAX)
+  return `  ${table} ${JSON.stringify(key)}: was ${text(counted)}, is ${text(recounted)}`
+}

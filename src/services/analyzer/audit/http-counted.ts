@@ -1,0 +1,39 @@
+import { Failure } from '../../../errors.ts'
+import { EVENT_TYPES } from '../../../events/catalogue.ts'
+import { formatInstant, parseInstant } from '../../../events/instant.ts'
+import type { PartitionCursor } from '../../../log/position.ts'
+import type { Counted, CountedHour, CountedReader } from './sources.ts'
+
+const ANSWER_MS_MAX = 15_000
+
+type WireHour = Omit<CountedHour, 'hour'> & { hour: string }
+
+/**
+ * Processing's `GET /stats/counted`, where the Analyzer does not share a process with it. Throws `statistics_unavailable`
+ * (retryable) when Processing does not answer, or answers something else.
+ */
+export function httpCounted({ url, apiKey }: { url: string; apiKey: string | undefined }): CountedReader {
+  const base = url.endsWith('/') ? url : `${url}/`
+  const headers: Record<string, string> = apiKey === undefined ? {} : { authorization: `Bearer ${apiKey}` }
+  return async ({ from, to }) => {
+    const query = new URLSearchParams({ from: formatInstant(from), to: formatInstant(to) })
+    try {
+      const signal = AbortSignal.timeout(ANSWER_MS_MAX)
+      const response = await fetch(new URL(`stats/counted?${query}`, base), { headers, signal })
+      if (response.status !== 200) throw new Error(`Processing answered ${response.status}: ${await response.text()}`)
+      const { hours, as_of } = (await response.json()) as { hours: WireHour[]; as_of: PartitionCursor[] }
+      return { hours: hours.map(readHour), cursors: as_of } satisfies Counted
+    } catch (cause) {
+      const detail = 'Processing did not say what it has counted'
+      throw new Failure('statistics_unavailable', detail, { retryable: true, cause })
+    }
+  }
+}
+
+function readHour({ type, hour, events, fingerprint }: WireHour): CountedHour {
+  const time = parseInstant(hour)
+  if (time === undefined || !EVENT_TYPES.includes(type) || !Number.isSafeInteger(events)) {
+    throw new Error(`not an hour: ${type} ${hour}`)
+  }
+  return { type, hour: time, events, fingerprint }
+}

@@ -1,0 +1,57 @@
+import type { LocalDays } from '../../../events/time-zone.ts'
+import { nextQuarter, placeIn } from '../rollup/packed-quarters.ts'
+import { Tally } from '../rollup/tally.ts'
+import type { SpanRow } from '../store/tables/day-tables.ts'
+import { QUARTER_MS, QUARTERS_PER_DAY } from './quarter-hours.ts'
+
+/** What is in a day, which is a number since 1970-01-01. */
+export type Day = { day: number; tally: Tally }
+
+/** The day of a quarter hour, both counted from 1970-01-01. */
+export type DayOfQuarter = (quarter: number) => number
+
+/** The days that have something, in order, of spans in order. */
+export function daysOfSpans(spans: readonly SpanRow[], calendar: LocalDays): Day[] {
+  const days: Day[] = []
+  let last: Day | undefined
+  let until = Number.NEGATIVE_INFINITY
+  for (const { day: first, quarters } of spans) {
+    const begin = first * QUARTERS_PER_DAY
+    const place = placeIn(quarters as Uint8Array)
+    for (let quarter = nextQuarter(place); quarter !== -1; quarter = nextQuarter(place)) {
+      const instant = (begin + quarter) * QUARTER_MS
+      if (last === undefined || instant >= until) {
+        const day = calendar.at(instant)
+        until = calendar.until
+        if (last?.day !== day) last = dayIn(days, day)
+      }
+      last.tally.addPacked(place)
+    }
+  }
+  return days
+}
+
+/** As clients read it: sums of nothing are 0. */
+export function toDailyRow({ day, tally }: Day) {
+  return {
+    day,
+    num_running_stats: tally.runs,
+    total_distance: tally.distance.rounded(),
+    total_run_duration: tally.runDuration.rounded(),
+    num_music_info: tally.plays,
+    total_song_duration: tally.songDuration.rounded(),
+  }
+}
+
+export type DailyRow = ReturnType<typeof toDailyRow>
+
+/** Nearly always a new one at the end; where clocks were set back over midnight, a day goes on after the next has begun. */
+function dayIn(days: Day[], day: number): Day {
+  let at = days.length
+  while (at > 0 && (days[at - 1] as Day).day > day) at--
+  const before = days[at - 1]
+  if (before?.day === day) return before
+  const begun = { day, tally: new Tally() }
+  days.splice(at, 0, begun)
+  return begun
+}

@@ -1,0 +1,53 @@
+import { rm } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import type { Kysely } from 'kysely'
+import type { DataFile } from '../../../../disk/data-file.ts'
+import { openReader, type SqliteConnection, transact } from '../../../../store/sqlite/database.ts'
+import { compareTables, rowReader } from '../../rebuild/comparison.ts'
+import type { StatisticsBeside } from '../statistics-store.ts'
+import {
+  readCursors,
+  STATISTICS_TABLES,
+  type StatisticsDatabase,
+  statisticsMigrations,
+} from '../tables/statistics-tables.ts'
+import { fileIn, openSqliteStatistics } from './sqlite-statistics.ts'
+
+type Live = { file: DataFile; live: Kysely<StatisticsDatabase>; writer: SqliteConnection }
+
+/** Statistics in a folder within the folder. They come into the place of the live ones as rows, in one transaction. */
+export async function openBeside({ file, live, writer }: Live): Promise<StatisticsBeside> {
+  const place = join(dirname(file.path), 'statistics-beside')
+  await rm(place, { recursive: true, force: true })
+  await using opened = new AsyncDisposableStack()
+  opened.defer(() => rm(place, { recursive: true, force: true }))
+  const statistics = opened.use(await openSqliteStatistics({ dir: place }))
+  const beside = fileIn(place)
+  const rows = await openReader<StatisticsDatabase>(beside, statisticsMigrations('sqlite'), 'statistics_migrations')
+  opened.defer(() => rows.destroy())
+  const all = opened.move()
+  return {
+    statistics,
+    compare: (countUpTo) =>
+      file.guard(() =>
+        live.transaction().execute(async (snapshot) => {
+          await countUpTo((await readCursors(snapshot)).cursors)
+          return compareTables(rowReader(snapshot), rowReader(rows))
+        }),
+      ),
+    swapIn: () =>
+      file.guard(() => {
+        writer.prepare('ATTACH DATABASE ? AS beside').run(beside)
+        try {
+          transact(writer, () => {
+            for (const table of STATISTICS_TABLES) {
+              writer.exec(`DELETE FROM main.${table}; INSERT INTO main.${table} SELECT * FROM beside.${table}`)
+            }
+          })
+        } finally {
+          writer.exec('DETACH DATABASE beside')
+        }
+      }),
+    [Symbol.asyncDispose]: () => all.disposeAsync(),
+  }
+}

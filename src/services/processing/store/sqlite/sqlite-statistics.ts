@@ -1,0 +1,224 @@
+import { join, resolve } from 'node:path'
+import type { DatabaseSync } from 'node:sqlite'
+import type { Kysely } from 'kysely'
+import { DataFile } from '../../../../disk/data-file.ts'
+import { openDerived, type SetAside } from '../../../../disk/set-aside.ts'
+import { type KeptCursor, markColumns, nextOf, type PartitionCursor } from '../../../../log/position.ts'
+import { openReader, openSqlite, type SqliteConnection, transact } from '../../../../store/sqlite/database.ts'
+import { History } from '../../days/history.ts'
+import { type ErasedUser, sameErasures, standAt } from '../../erasure/erasing.ts'
+import { isEmptyFold } from '../../fold.ts'
+import { PlayLists } from '../../plays/play-lists.ts'
+import { readUsers, type UsersQuery } from '../../users/counted-users.ts'
+import type {
+  DailyQuery,
+  DailyTotals,
+  Fold,
+  PlayedQuery,
+  ScopeAt,
+  StatisticsBeside,
+  StatisticsStore,
+  Totals,
+  TotalsQuery,
+} from '../statistics-store.ts'
+import { type HourRange, prepareHours, readHours } from '../tables/counted-hours-tables.ts'
+import type { ScopeReader } from '../tables/day-tables.ts'
+import {
+  adoptCursor,
+  type CursorRow,
+  coverageOf,
+  readCursors,
+  readKeptCursors,
+  STATISTICS_TABLES,
+  type StatisticsDatabase,
+  statisticsMigrations,
+} from '../tables/statistics-tables.ts'
+import { openBeside } from './beside.ts'
+import { prepareDays, prepareScopeReading } from './days.ts'
+import { prepareErasing } from './erasing.ts'
+import { preparePlays } from './plays.ts'
+
+/**
+ * Opens the statistics' database `statistics.db` in the folder, and brings it to its newest form. One that is damaged is set
+ * aside: all is counted anew from the store.
+ */
+export async function openSqliteStatistics(
+  { dir }: { dir: string },
+  setAside: (news: SetAside) => void = () => {},
+): Promise<StatisticsStore> {
+  const path = fileIn(dir)
+  const open = () => {
+    const file = new DataFile(path)
+    return file.open(async () => {
+      await using opened = new AsyncDisposableStack()
+      const reader = await openReader<StatisticsDatabase>(path, statisticsMigrations('sqlite'), 'statistics_migrations')
+      opened.defer(() => reader.destroy())
+      const writer = opened.use(openSqlite(path, { cacheMib: 8 }))
+      const scopes = opened.use(openSqlite(path, { cacheMib: 2 }))
+      const statistics = new SqliteStatistics({ file, reader, writer, scopes })
+      opened.move()
+      return statistics
+    })
+  }
+  return openDerived(path, open, setAside)
+}
+
+export function fileIn(dir: string): string {
+  return join(resolve(dir), 'statistics.db')
+}
+
+type Opened = {
+  file: DataFile
+  reader: Kysely<StatisticsDatabase>
+  writer: SqliteConnection
+  scopes: SqliteConnection
+}
+
+class SqliteStatistics implements StatisticsStore {
+  readonly #file: DataFile
+  readonly #reader: Kysely<StatisticsDatabase>
+  readonly #writer: SqliteConnection
+  readonly #statements: ReturnType<typeof prepareStatements>
+  readonly #scopes: DatabaseSync
+  readonly #history: History
+  readonly #lists = new PlayLists()
+
+  constructor({ file, reader, writer, scopes }: Opened) {
+    this.#file = file
+    this.#reader = reader
+    this.#writer = writer
+    this.#statements = prepareStatements(writer)
+    this.#scopes = scopes
+    this.#history = new History(prepareReading(scopes))
+  }
+
+  cursors(): Promise<KeptCursor[]> {
+    return this.#file.guard(() => readKeptCursors(this.#reader))
+  }
+
+  adopt(cursor: KeptCursor): Promise<void> {
+    return this.#file.guard(() => adoptCursor(this.#reader, cursor))
+  }
+
+  fold({ from, to, parts, now }: Fold): Promise<boolean> {
+    return this.#file.guard(() =>
+      transact(this.#writer, () => {
+        for (const { topic, partition } of to) {
+          const row = this.#statements.cursor.get(topic, partition) as { next: number } | undefined
+          if ((row?.next ?? 0) !== nextOf(from, { topic, partition })) return false
+        }
+        if (!sameErasures(this.#counted(), from)) return false
+        this.#statements.addDays(parts.days)
+        this.#statements.addHours(parts.hours)
+        this.#statements.addPlays(parts.plays)
+        const updated = isEmptyFold(parts) ? null : now
+        for (const cursor of to) this.#moveCursor(cursor, updated)
+        return true
+      }),
+    )
+  }
+
+  erase(erased: ErasedUser): Promise<boolean> {
+    return this.#file.guard(() =>
+      transact(this.#writer, () => {
+        if (!standAt(this.#counted(), erased.from)) return false
+        this.#statements.erase(erased)
+        this.#statements.addHours(erased.hours)
+        this.#moveCursor(erased.to, erased.now)
+        return true
+      }),
+    )
+  }
+
+  totals(of: TotalsQuery): Promise<Totals> {
+    return this.#file.guard(() => this.#history.totals(of))
+  }
+
+  daily(of: DailyQuery): Promise<DailyTotals> {
+    return this.#file.guard(() => this.#history.daily(of))
+  }
+
+  records(of: ScopeAt): ReturnType<StatisticsStore['records']> {
+    return this.#file.guard(() => this.#history.records(of))
+  }
+
+  played(of: PlayedQuery): ReturnType<StatisticsStore['played']> {
+    return this.#file.guard(() => this.#reader.transaction().execute((db) => this.#lists.read(db, of)))
+  }
+
+  hours(range: HourRange): ReturnType<StatisticsStore['hours']> {
+    return this.#file.guard(() =>
+      this.#reader.transaction().execute(async (db) => ({
+        hours: await readHours(db, range),
+        cursors: (await readCursors(db)).cursors,
+      })),
+    )
+  }
+
+  users(of: UsersQuery): ReturnType<StatisticsStore['users']> {
+    return this.#file.guard(() => readUsers(this.#reader, of))
+  }
+
+  beside(): Promise<StatisticsBeside> {
+    return this.#file.guard(() => openBeside({ file: this.#file, live: this.#reader, writer: this.#writer }))
+  }
+
+  clear(): Promise<void> {
+    return this.#file.guard(() =>
+      transact(this.#writer, () => {
+        for (const table of STATISTICS_TABLES) this.#writer.exec(`DELETE FROM ${table}`)
+      }),
+    )
+  }
+
+  #counted(): PartitionCursor[] {
+    return coverageOf(this.#statements.cursors.all() as CursorRow[]).cursors
+  }
+
+  #moveCursor({ topic, partition, next, mark }: KeptCursor, updated: number | null): void {
+    const { log_id, append_time } = markColumns(mark)
+    this.#statements.moveCursor.run(topic, partition, next, updated, log_id, append_time)
+  }
+
+  async checkReady(): Promise<void> {
+    await this.cursors()
+    this.#file.check()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#file[Symbol.dispose]()
+    await this.#reader.destroy()
+    for (const database of [this.#writer, this.#scopes]) if (database.isOpen) database.close()
+  }
+}
+
+/** Straight on the driver, for it is what statistics are asked most: one moment, and nothing awaits in between. */
+function prepareReading(database: DatabaseSync): ScopeReader {
+  const cursors = database.prepare('SELECT topic, partition_id, next, updated FROM counted_cursors')
+  const readScope = prepareScopeReading(database)
+  return async (query) => {
+    database.exec('BEGIN')
+    try {
+      return { ...readScope(query), ...coverageOf(cursors.all() as CursorRow[]) }
+    } finally {
+      database.exec('COMMIT')
+    }
+  }
+}
+
+function prepareStatements(database: DatabaseSync) {
+  const add = { days: prepareDays(database), plays: preparePlays(database) }
+  return {
+    cursors: database.prepare('SELECT topic, partition_id, next, updated FROM counted_cursors'),
+    cursor: database.prepare('SELECT next FROM counted_cursors WHERE topic = ? AND partition_id = ?'),
+    moveCursor: database.prepare(
+      'INSERT INTO counted_cursors (topic, partition_id, next, updated, log_id, append_time) VALUES (?, ?, ?, ?, ?, ?) ' +
+        'ON CONFLICT (topic, partition_id) DO UPDATE SET next = excluded.next, updated = coalesce(excluded.updated, updated), ' +
+        'log_id = coalesce(excluded.log_id, log_id), append_time = excluded.append_time',
+    ),
+    addDays: add.days,
+    addHours: prepareHours(database),
+    addPlays: add.plays,
+    erase: prepareErasing(database, add),
+  }
+}
