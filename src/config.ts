@@ -2,14 +2,13 @@ import { isIP } from 'node:net'
 import { resolve } from 'node:path'
 import { type KafkaAddress, type MysqlAddress, readKafkaAddress, readMysqlAddress } from './addresses.ts'
 import { StartError } from './errors.ts'
+import { type AnomalyThresholds, readAnomalyThresholds } from './services/anomaly-detector/rules/settings.ts'
 import {
-  type AnomalyThresholds,
-  readAnomalyThresholds,
   readWebhooks,
   readWebhookTiming,
   type WebhookChoice,
   type WebhookTiming,
-} from './services/anomaly-detector/rules/settings.ts'
+} from './services/anomaly-detector/webhooks/settings.ts'
 
 export const SERVICES = [
   'receiver',
@@ -20,7 +19,6 @@ export const SERVICES = [
   'health-check',
   'dashboard',
 ] as const
-export type { AnomalyThresholds, WebhookChoice, WebhookTiming } from './services/anomaly-detector/rules/settings.ts'
 export type ServiceName = (typeof SERVICES)[number]
 
 export type LogChoice =

@@ -11,23 +11,25 @@ import { fileURLToPath } from 'node:url'
 const MAY_IMPORT: Record<string, readonly string[]> = {
   errors: [],
   events: [],
-  config: ['errors'],
+  settings: ['errors'],
+  config: ['errors', 'settings'],
   disk: ['errors'],
   log: ['disk', 'errors', 'events'],
   store: ['disk', 'errors', 'events', 'log'],
   telemetry: ['config', 'disk', 'events', 'log'],
   http: ['config', 'errors', 'events', 'telemetry'],
-  services: ['config', 'disk', 'errors', 'events', 'http', 'log', 'store', 'telemetry'],
+  services: ['config', 'disk', 'errors', 'events', 'http', 'log', 'settings', 'store', 'telemetry'],
   system: ['config', 'disk', 'errors', 'events', 'http', 'log', 'services', 'store', 'telemetry'],
   main: ['config', 'errors', 'system'],
   backup: ['config', 'disk', 'errors', 'events', 'log', 'services', 'store', 'system', 'telemetry'],
   cli: ['backup', 'config', 'disk', 'errors', 'events', 'log', 'services', 'store', 'system', 'telemetry'],
 }
 
-/** Rooms that are more than one file of `src/` itself. */
+/** Files that are of another room than where they lie: settings are read with the configuration, and stand beside what they set. */
 const ROOM_OF_FILE: Record<string, string> = {
   'src/addresses.ts': 'config',
-  'src/services/anomaly-detector/rules/settings.ts': 'config',
+  'src/services/anomaly-detector/rules/settings.ts': 'settings',
+  'src/services/anomaly-detector/webhooks/settings.ts': 'settings',
   'src/adapters.ts': 'system',
   'src/receiver-workers.ts': 'system',
   'src/system.ts': 'system',
@@ -37,12 +39,15 @@ const ROOM_OF_FILE: Record<string, string> = {
 
 const READS_ENVIRONMENT = ['src/config.ts', 'src/cli/']
 
+/** Files that a folder of the program has at most: what is more is two rooms. */
+const FILES_MAX = 16
+
 type Files = Record<string, string>
 type Import = { from: string; to: string }
 
 describe('The law of imports', () => {
   const root = fileURLToPath(new URL('..', import.meta.url))
-  const paths = globSync('{src,tests,scripts,bench}/**/*.ts', { cwd: root })
+  const paths = globSync('{src,tests,test-support,scripts,bench}/**/*.ts', { cwd: root })
   const files: Files = Object.fromEntries(paths.map((path) => [path, readFileSync(`${root}${path}`, 'utf8')]))
   const { dependencies } = JSON.parse(readFileSync(`${root}package.json`, 'utf8')) as { dependencies: Files }
 
@@ -87,7 +92,7 @@ describe('The law of imports', () => {
       ],
       'main reaches past the system': [
         'src/main.ts must not import src/log/embedded/embedded-log.ts',
-        { 'src/main.ts': "import { EmbeddedLog } from './log/embedded-log.ts'" },
+        { 'src/main.ts': "import { EmbeddedLog } from './log/embedded/embedded-log.ts'" },
       ],
       'a room that has no place': [
         'src/helpers/a.ts is in a room that the law does not know',
@@ -95,11 +100,23 @@ describe('The law of imports', () => {
       ],
       'the program imports from the tests': [
         'src/log/a.ts must not import test-support/harness.ts',
-        { 'src/log/a.ts': "import { waitFor } from '../../tests/harness.ts'" },
+        { 'src/log/a.ts': "import { waitFor } from '../../test-support/harness.ts'" },
       ],
       'the program imports what is for tests only': [
         'src/log/a.ts must not import src/events/testing/event.arbitrary.ts',
-        { 'src/log/a.ts': "import { anyEvent } from '../events/event.arbitrary.ts'" },
+        { 'src/log/a.ts': "import { anyEvent } from '../events/testing/event.arbitrary.ts'" },
+      ],
+      'what is for tests only lies among the program': [
+        'src/log/log.fixture.ts is for tests only: it belongs into src/log/testing/',
+        { 'src/log/log.fixture.ts': '' },
+      ],
+      'a benchmark imports from the tests': [
+        'bench/run.ts must not import tests/harness.ts: what is shared with tests lies in test-support/',
+        { 'bench/run.ts': "import { waitFor } from '../tests/harness.ts'" },
+      ],
+      'a folder that is more than a room': [
+        'src/log/ has 17 files: it is more than one room',
+        Object.fromEntries(Array.from({ length: 17 }, (_, index) => [`src/log/a${index}.ts`, ''])),
       ],
       'the program imports a package that is not installed with it': [
         'src/log/a.ts must not import fast-check: it is no dependency',
@@ -134,11 +151,30 @@ describe('The law of imports', () => {
 })
 
 function breaches(files: Files, dependencies: readonly string[]): string[] {
-  return Object.entries(files).flatMap(([path, text]) => [
+  const found = Object.entries(files).flatMap(([path, text]) => [
     ...(path.endsWith('/index.ts') ? [`${path} is a barrel`] : []),
     ...importsOf(path, text).flatMap((found) => endingBreach(found)),
+    ...supportBreaches(path, text),
     ...(isProgram(path) ? programBreaches(path, text, dependencies) : []),
   ])
+  return [...found, ...folderBreaches(files)]
+}
+
+/** Where that lies which only tests use, or benchmarks too. */
+function supportBreaches(path: string, text: string): string[] {
+  const isMisplaced = /^src\/.*\.\w+\.ts$/.test(path) && !/\.test\.ts$|\/testing\//.test(path)
+  const shared = /^(src|scripts|bench|test-support)\//.test(path) && !isProgram(path)
+  const taken = shared ? importsOf(path, text).filter(({ to }) => to.startsWith('tests/')) : []
+  return [
+    ...(isMisplaced ? [`${path} is for tests only: it belongs into ${posix.dirname(path)}/testing/`] : []),
+    ...taken.map(({ to }) => `${path} must not import ${to}: what is shared with tests lies in test-support/`),
+  ]
+}
+
+function folderBreaches(files: Files): string[] {
+  const folders = Map.groupBy(Object.keys(files).filter(isProgram), (path) => posix.dirname(path))
+  const full = [...folders].filter(([, paths]) => paths.length > FILES_MAX)
+  return full.map(([folder, { length }]) => `${folder}/ has ${length} files: it is more than one room`)
 }
 
 /** What holds for the files that run in production. */
@@ -149,7 +185,8 @@ function programBreaches(path: string, text: string, dependencies: readonly stri
   for (const { to } of importsOf(path, text).filter((one) => endingBreach(one).length === 0)) {
     const dependency = dependencies.some((name) => to === name || to.startsWith(`${name}/`))
     if (to.startsWith('node:') || dependency) continue
-    if (!/^(src|tests|scripts|bench)\//.test(to)) found.push(`${path} must not import ${to}: it is no dependency`)
+    if (!/^(src|tests|test-support|scripts|bench)\//.test(to))
+      found.push(`${path} must not import ${to}: it is no dependency`)
     else if (!isProgram(to) || !allowed(path, to)) found.push(`${path} must not import ${to}`)
   }
   const reads = /\bprocess\.env\b|\benv\b.*from 'node:process'/.test(withoutComments(text))
@@ -173,9 +210,9 @@ function roomOf(path: string): string {
   return ROOM_OF_FILE[path] ?? (path.split('/')[1] as string).replace(/\.ts$/, '')
 }
 
-/** A second ending, as in `.test.ts`, `.contract.ts` or `.arbitrary.ts`, says that a file is for tests. */
+/** A folder `testing/` and a second ending, as in `.test.ts`, `.contract.ts` or `.arbitrary.ts`, say that a file is for tests. */
 function isProgram(path: string): boolean {
-  return /^src\/(.+\/)?[^./]+\.ts$/.test(path)
+  return /^src\/(.+\/)?[^./]+\.ts$/.test(path) && !path.includes('/testing/')
 }
 
 const IMPORTS = [

@@ -1,4 +1,3 @@
-import type { AnomalyThresholds } from '../../config.ts'
 import { CATALOGUE, type RunifyEvent } from '../../events/catalogue.ts'
 import { decodeEvent } from '../../events/codec.ts'
 import { buryLetters, letterFor } from '../../log/dead-letter.ts'
@@ -8,6 +7,7 @@ import { type Keeper, markOf } from '../../log/place-in-log.ts'
 import { decodeTombstone, FORGOTTEN_TOPIC } from '../../log/tombstone.ts'
 import type { Telemetry } from '../../telemetry.ts'
 import { type JudgedType, judgeEvents, type LoggedEvent, type RefusedRecord } from './detector.ts'
+import type { AnomalyThresholds } from './rules/settings.ts'
 import type { AnomalyStore, JudgedBatch } from './store/anomaly-store.ts'
 
 export type ConsumerDeps = {

@@ -1,4 +1,3 @@
-import type { AnomalyThresholds } from '../../config.ts'
 import type { RunifyEvent } from '../../events/catalogue.ts'
 import { type EpochMs, MS_PER_DAY } from '../../events/instant.ts'
 import { type Anomaly, anomalyId } from './anomaly.ts'
@@ -12,6 +11,7 @@ import {
   RUN_RULES,
   type Rule,
 } from './rules/rules.ts'
+import type { AnomalyThresholds } from './rules/settings.ts'
 import {
   countArrival,
   decodeState,

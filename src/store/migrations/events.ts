@@ -112,7 +112,7 @@ async function createForgottenUsers(db: Kysely<unknown>, dialect: Dialect): Prom
     await user.columns(['user_id', 'forgotten_at']).execute()
     return
   }
-  // Who writes events holds its one row shared; who adds a tombstone has it alone (`mysql-forgetting.ts`).
+  // Who writes events holds its one row shared; who adds a tombstone has it alone (`mysql/forgetting.ts`).
   await sql`
     create table if not exists forgetting_gate (id integer primary key, tombstones bigint not null) engine = InnoDB
   `.execute(db)

@@ -1,7 +1,7 @@
-import type { AnomalyThresholds } from '../../../config.ts'
 import { type EpochMs, formatInstant, MS_PER_DAY } from '../../../events/instant.ts'
 import type { AnomalyType } from '../anomaly.ts'
 import { findOutlier } from './baseline.ts'
+import type { AnomalyThresholds } from './settings.ts'
 import { isBefore, type KnownPlay, type KnownRun, type Remembered } from './user-state.ts'
 import { recordPace } from './world-records.ts'
 

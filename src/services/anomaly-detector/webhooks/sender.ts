@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { WebhookChoice, WebhookTiming } from '../../../config.ts'
 import { ask } from '../../../http/ask.ts'
 import type { Telemetry } from '../../../telemetry.ts'
 import type { Anomaly } from '../anomaly.ts'
 import type { WebhookStore } from '../store/webhook-store.ts'
 import { signedHeaders, toMessage, type WebhookMessage } from './message.ts'
+import type { WebhookChoice, WebhookTiming } from './settings.ts'
 
 export type SenderDeps = {
   webhook: WebhookChoice

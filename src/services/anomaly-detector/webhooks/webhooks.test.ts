@@ -9,12 +9,12 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { text } from 'node:stream/consumers'
 import { describe, test } from 'node:test'
-import type { WebhookTiming } from '../../../config.ts'
 import { createTelemetry } from '../../../telemetry.ts'
 import { type Anomaly, anomalyId } from '../anomaly.ts'
 import type { AnomalyStore } from '../store/anomaly-store.ts'
 import { openSqliteAnomalies } from '../store/sqlite-anomalies.ts'
 import { retryAfterMs, retryDelayMs, WebhookSender } from './sender.ts'
+import type { WebhookTiming } from './settings.ts'
 
 const SECRET = `whsec_${Buffer.alloc(32, 7).toString('base64')}`
 const PROMPT: WebhookTiming = { groupMs: 0, groupMax: 10, retryMs: 10, retryMsMax: 20, triesMax: 1000 }
