@@ -1,5 +1,7 @@
 import type { FailureCode } from '../errors.ts'
 
+export const PROBLEM_TYPE = 'application/problem+json; charset=utf-8'
+
 /**
  * Every error that a client can get: the one place where a status is chosen. `docs/errors.md` has a row for each.
  */
