@@ -15,19 +15,22 @@ const STOP_MS_MAX = 20_000
 /** As in a terminal: `script` gives it one, and hands on what is typed. */
 async function runInTerminal(dir: string, args: readonly string[] = []) {
   const ports = Object.fromEntries(SERVICES.map((service) => [PORT_VARIABLES[service], '0']))
-  const env = { ...process.env, ...ports, RUNIFY_DATA_DIR: dir }
-  const command = [process.execPath, MAIN, ...args].join(' ')
+  const env = { ...process.env, ...ports, RUNIFY_DATA_DIR: dir, SHELL: '/bin/sh' }
+  // In the place of the shell: one that waits for what it started would end by Ctrl-C too, with a code of its own.
+  const command = ['exec', process.execPath, MAIN, ...args].join(' ')
   const child = spawn('script', ['--quiet', '--flush', '--return', '--command', command, '/dev/null'], { env })
   const ended = once(child, 'close') as Promise<[number]>
-  let shown = ''
+  let received = ''
   child.stdout.setEncoding('utf8').on('data', (piece: string) => {
-    shown += stripVTControlCharacters(piece)
+    received += piece
   })
+  // Whole, as a control sequence may come in two pieces.
+  const shown = () => stripVTControlCharacters(received)
   try {
-    await waitFor(async () => /Runify is ready: .*\r?\n/.test(shown), START_MS_MAX)
+    await waitFor(async () => /Runify is ready: .*\r?\n/.test(shown()), START_MS_MAX)
     child.stdin.write(CTRL_C)
     const [code] = await within(STOP_MS_MAX, ended, 'stopping')
-    return { code, lines: shown.split(/[\r\n]+/).filter((line) => line !== '' && line !== '^C') }
+    return { code, lines: shown().split(/[\r\n]+/).filter((line) => line !== '' && line !== '^C') }
   } finally {
     // With its terminal, what runs in it ends too.
     child.kill('SIGKILL')

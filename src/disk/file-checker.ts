@@ -57,6 +57,8 @@ async function checkOnce(paths: readonly string[], told: Checking['told'], signa
   const child = spawn(process.execPath, ['--max-old-space-size=32', PROGRAM, ...paths], {
     stdio: ['ignore', 'pipe', 'ignore'],
     env: {},
+    // Ctrl-C in a terminal reaches every process of its group, and this one is ended by what started it.
+    detached: true,
     signal,
     killSignal: 'SIGKILL',
   })
