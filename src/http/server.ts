@@ -230,8 +230,9 @@ export class HttpServer implements AsyncDisposable {
         await this.#answers.take(reply.raw, this.#answerBytes(request))
       }
     })
-    app.addHook('onSend', async (request, reply, payload) => {
+    app.addHook('onSend', async (request, reply, text) => {
       reply.headers(NO_SNIFFING)
+      const payload = typeof text === 'string' && text.length > ANSWER_BYTES ? Buffer.from(text) : text
       this.#answers.settle(reply.raw, payload)
       if (request.method !== 'HEAD' || !(payload instanceof Readable)) return payload
       // Fastify would read the stream to its end, only to throw it away.
