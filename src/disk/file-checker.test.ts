@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { describe, test } from 'node:test'
-import { temporaryFolder, waitFor } from '../../tests/harness.ts'
+import { temporaryFolder, waitFor } from '../../test-support/harness.ts'
 import { type Checked, keepChecking } from './file-checker.ts'
 
 describe('The check of the data files', () => {
