@@ -30,7 +30,12 @@ async function runInTerminal(dir: string, args: readonly string[] = []) {
     await waitFor(async () => /Runify is ready: .*\r?\n/.test(shown()), START_MS_MAX)
     child.stdin.write(CTRL_C)
     const [code] = await within(STOP_MS_MAX, ended, 'stopping')
-    return { code, lines: shown().split(/[\r\n]+/).filter((line) => line !== '' && line !== '^C') }
+    return {
+      code,
+      lines: shown()
+        .split(/[\r\n]+/)
+        .filter((line) => line !== '' && line !== '^C'),
+    }
   } finally {
     // With its terminal, what runs in it ends too.
     child.kill('SIGKILL')
