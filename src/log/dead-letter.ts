@@ -8,9 +8,9 @@ export const DEAD_LETTER_TOPIC = 'runify.dead_letters'
 /**
  * Why a record could not be handled. By Storage: its bytes are not an event of its topic; the store has its `trace_id`
  * with another content; the database does not take its data. By the anomaly detector, while the event is stored: it
- * cannot be judged, or its anomaly not be kept.
+ * cannot be judged, or its anomaly not be kept. By Processing, while the event is stored: it is in no statistics.
  */
-export const DEAD_LETTER_REASONS = ['undecodable', 'conflict', 'unstorable', 'unjudged'] as const
+export const DEAD_LETTER_REASONS = ['undecodable', 'conflict', 'unstorable', 'unjudged', 'uncounted'] as const
 export type DeadLetterReason = (typeof DEAD_LETTER_REASONS)[number]
 
 export type DeadLetter = {

@@ -7,11 +7,19 @@ const LOG_ID_CHARACTERS_MAX = 128
 /** Migrates a table of cursors: beside each, the mark of the log that it is of, as `MarkColumns` has it. */
 export async function addMarks(db: Kysely<unknown>, table: string, dialect: Dialect): Promise<void> {
   const text = dialect === 'sqlite' ? 'text' : `varchar(${LOG_ID_CHARACTERS_MAX}) character set ascii collate ascii_bin`
-  // MySQL cannot undo DDL: of a migration that was killed the first column may be there.
-  for (const [name, type] of Object.entries({
-    log_id: text,
-    append_time: dialect === 'sqlite' ? 'integer' : 'bigint',
-  })) {
+  const columns = { log_id: text, append_time: dialect === 'sqlite' ? 'integer' : 'bigint' }
+  await addColumns(db, table, columns, dialect)
+}
+
+/** Each by its name with its type in SQL. */
+export async function addColumns(
+  db: Kysely<unknown>,
+  table: string,
+  columns: Record<string, string>,
+  dialect: Dialect,
+): Promise<void> {
+  // MySQL cannot undo DDL: of a migration that was killed some columns may be there.
+  for (const [name, type] of Object.entries(columns)) {
     if (dialect === 'mysql' && (await hasColumn(db, { table, name }))) continue
     await db.schema.alterTable(table).addColumn(name, sql.raw(type)).execute()
   }

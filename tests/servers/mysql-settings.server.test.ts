@@ -3,6 +3,7 @@ import { after, before, describe, test } from 'node:test'
 import { openMysqlAnomalies } from '../../src/services/anomaly-detector/store/mysql-anomalies.ts'
 import { anomalyStoreContract } from '../../src/services/anomaly-detector/testing/anomaly-store.contract.ts'
 import { openMysqlStatistics } from '../../src/services/processing/store/mysql/mysql-statistics.ts'
+import { REFUSE_SONG_IN_MYSQL } from '../../src/services/processing/testing/refused-song.fixture.ts'
 import { statisticsStoreContract } from '../../src/services/processing/testing/statistics-store.contract.ts'
 import type { MysqlOptions } from '../../src/store/mysql/database.ts'
 import { openMysqlStore } from '../../src/store/mysql/mysql-store.ts'
@@ -110,8 +111,8 @@ describe('On a MySQL server with odd settings', () => {
   statisticsStoreContract({
     name: 'odd MySQL',
     open: async () => {
-      const { opened: statistics, ...rest } = await openPlace(openMysqlStatistics)
-      return { ...rest, statistics }
+      const { place, opened: statistics, ...rest } = await openPlace(openMysqlStatistics)
+      return { ...rest, statistics, refuseSong: async () => void (await place.admin(REFUSE_SONG_IN_MYSQL)) }
     },
   })
   anomalyStoreContract({

@@ -15,7 +15,7 @@ usage: runify audit [OPTIONS]
   --json             the whole answer instead of a table
 
 A line for each type and hour, then what differs: events of the log that are missing from the store, rows that are doubled,
-rows that were changed.
+rows that were changed. Before these, which is no difference, the events that cannot be counted.
 
 Exit codes: 0 nothing differs · 1 something does, or it could not all be compared · 2 a wrong command line, or it could not be done
 `
@@ -32,7 +32,13 @@ type Hour = Record<(typeof COLUMNS)[number], string | number> & {
   lost?: number
 }
 type Difference = { type: string; trace_id: string | null; partition: number; offset: number; detail: string }
-type Answer = { equal: boolean; complete: boolean; hours: Hour[]; differences: Record<string, Difference[]> }
+type Answer = {
+  equal: boolean
+  complete: boolean
+  hours: Hour[]
+  uncounted?: Difference[]
+  differences: Record<string, Difference[]>
+}
 
 async function audit(args: string[], { stdout }: Terminal): Promise<number> {
   const { values, positionals } = parseOptions(args, {
@@ -68,7 +74,7 @@ function endOfHour(): string {
   return formatInstant((Math.floor(Date.now() / MS_PER_HOUR) + 1) * MS_PER_HOUR)
 }
 
-function tableOf({ equal, complete, hours, differences }: Answer): string {
+function tableOf({ equal, complete, hours, uncounted = [], differences }: Answer): string {
   const rows = [
     [...COLUMNS, ''],
     ...hours.map((hour) => [...COLUMNS.map((name) => String(hour[name])), verdictOf(hour)]),
@@ -80,7 +86,7 @@ function tableOf({ equal, complete, hours, differences }: Answer): string {
       .join('  ')
       .trimEnd(),
   )
-  const found = Object.entries(differences).flatMap(([kind, some]) =>
+  const found = Object.entries({ uncounted, ...differences }).flatMap(([kind, some]) =>
     some.map(({ type, trace_id, partition, offset, detail }) => {
       return `${kind.padEnd(8)} ${type} ${trace_id ?? '-'} at ${partition}:${offset}: ${detail}`
     }),

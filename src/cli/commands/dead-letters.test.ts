@@ -73,7 +73,7 @@ describe('runify dead-letters', () => {
       [['dismiss', '0-0', '--force'], '--force is for redrive'],
       [
         ['list', '--reason', 'weather'],
-        '--reason must be undecodable or conflict or unstorable or unjudged, not "weather"',
+        '--reason must be undecodable or conflict or unstorable or unjudged or uncounted, not "weather"',
       ],
       [['list', '--from', 'today'], '--from must be an RFC 3339 date-time with a zone'],
     ] as const) {

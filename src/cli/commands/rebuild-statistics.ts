@@ -2,6 +2,7 @@ import { openReader, openStatistics, openStore } from '../../adapters.ts'
 import type { Config } from '../../config.ts'
 import { isFailure } from '../../errors.ts'
 import { lockFolder } from '../../log/folder-lock.ts'
+import type { CounterDeps } from '../../services/processing/counter.ts'
 import type { Comparison, Difference } from '../../services/processing/rebuild/comparison.ts'
 import { refill } from '../../services/processing/rebuild/refill.ts'
 import type { StatisticsBeside } from '../../services/processing/store/statistics-store.ts'
@@ -13,7 +14,12 @@ export type Rebuilt = {
   counted: number
   /** Or why the statistics that there were could not be compared. */
   comparison: Comparison | string
+  /** How many cannot be counted and were set aside, and the first of them, for people. */
+  uncounted: number
+  named: string[]
 }
+
+const NAMED_MAX = 20
 
 /**
  * Counts all that the store has beside the live statistics, compares, and puts the recount in their place. On MySQL all
@@ -34,12 +40,19 @@ export async function rebuildStatistics(config: Config, progress: Progress): Pro
     },
   }
   const { statistics } = beside
-  const deps = { reader, statistics, telemetry, batchRecordsMax: config.batchRecordsMax, now: Date.now }
+  let uncounted = 0
+  const named: string[] = []
+  // The log may not be within reach from here: who started this is told, and the statistics themselves say it.
+  const setAside: CounterDeps['setAside'] = async ({ partition, offset, event: { type, trace_id } }, detail) => {
+    uncounted++
+    if (named.length < NAMED_MAX) named.push(`${type} ${trace_id} at ${partition}:${offset}: ${detail}`)
+  }
+  const deps = { reader, statistics, telemetry, batchRecordsMax: config.batchRecordsMax, now: Date.now, setAside }
   const countUpTo = (goal: Parameters<typeof refill>[1]) => refill(deps, goal)
   const comparison = await compare(beside, async () => countUpTo(await live.cursors()), countUpTo)
   await countUpTo(undefined)
   await beside.swapIn()
-  return { counted, comparison }
+  return { counted, comparison, uncounted, named }
 }
 
 /** The long way first, so that the moment of the live statistics that is compared is not held for long. */
@@ -58,8 +71,10 @@ async function compare(
   }
 }
 
-export function describe({ counted, comparison }: Rebuilt): string {
+export function describe({ counted, comparison, uncounted, named }: Rebuilt): string {
   const lines = [`counted    ${counted}`]
+  if (uncounted > 0) lines.push(`uncounted  ${uncounted}`, ...named.map((event) => `  ${event}`))
+  if (uncounted > named.length) lines.push(`  … and ${uncounted - named.length} more`)
   if (typeof comparison === 'string') return [...lines, `compared   nothing: ${comparison}`, ''].join('\n')
   const { rows, different, differences } = comparison
   lines.push(`compared   ${rows} rows`, `different  ${different}`, ...differences.map(describeDifference))

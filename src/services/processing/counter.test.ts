@@ -25,7 +25,7 @@ test('The counter is in trouble until it works again, not until it has caught up
     cursors: async () => [...at],
     fold: async ({ to }: Fold) => {
       at = to
-      return true
+      return { kind: 'folded' }
     },
   } as StatisticsStore
   const troubles: unknown[] = []
@@ -43,7 +43,11 @@ test('The counter is in trouble until it works again, not until it has caught up
     },
   }
   const telemetry = createTelemetry('processing', 'silent')
-  const counter = new Counter({ reader, statistics, telemetry, periodMs: 1, batchRecordsMax: 1, now: Date.now })
+  const counter = new Counter({
+    ...{ reader, statistics, telemetry, periodMs: 1, batchRecordsMax: 1 },
+    now: Date.now,
+    setAside: () => assert.fail(),
+  })
   await counter.run(stop.signal)
   assert.deepEqual(troubles, [undefined, failure, undefined, undefined])
 })

@@ -1,11 +1,12 @@
 import { setImmediate as others, setTimeout as sleep } from 'node:timers/promises'
 import { Failure, isFailure } from '../../errors.ts'
 import { type KeptCursor, keptAt, type LogMark, nextOf, type PartitionCursor } from '../../log/position.ts'
-import type { EventReader } from '../../store/event-store.ts'
+import type { EventReader, StoredEvent } from '../../store/event-store.ts'
 import type { Telemetry } from '../../telemetry.ts'
 import { reckonErasure } from './erasure/erasing.ts'
-import { foldEvents } from './fold.ts'
-import type { StatisticsStore } from './store/statistics-store.ts'
+import { type FoldParts, foldEvents } from './fold.ts'
+import type { Fold, FoldOutcome, StatisticsStore } from './store/statistics-store.ts'
+import { uncountedEvent } from './uncounted.ts'
 
 export type CounterDeps = {
   reader: EventReader
@@ -14,18 +15,24 @@ export type CounterDeps = {
   periodMs: number
   batchRecordsMax: number
   now: () => number
+  /** Tells of an event that is about to be set aside, before the cursor moves behind it: maybe more than once. */
+  setAside: (event: StoredEvent, detail: string) => Promise<void>
 }
 
 /**
  * The change feed → the statistics. The invariant: rollups and the cursors that they cover change in one transaction,
- * so at any moment the statistics are a recount of what lies below the cursors.
+ * so at any moment the statistics are a recount of what lies below the cursors, but for the events that are set aside
+ * with them, as each is refused by itself.
  */
 export class Counter {
   readonly #deps: CounterDeps
+  /** How many changes are asked for: fewer while one is looked for that is refused. */
+  #limit: number
   trouble: unknown
 
   constructor(deps: CounterDeps) {
     this.#deps = deps
+    this.#limit = deps.batchRecordsMax
   }
 
   /** Brings the statistics up to date every period, until the signal aborts. */
@@ -51,7 +58,7 @@ export class Counter {
   async countNext(): Promise<boolean> {
     const { reader, statistics, telemetry, batchRecordsMax, now } = this.#deps
     const after = await statistics.cursors()
-    const page = await reader.changes({ after, limit: batchRecordsMax }).catch(withRemedy)
+    const page = await reader.changes({ after, limit: this.#limit }).catch(withRemedy)
     const { changes, erasures, next, complete, stored } = page
     refuseOtherStore(after, stored)
     for (const { mark: _, ...cursor } of after.filter(({ mark }) => mark === undefined)) {
@@ -61,7 +68,8 @@ export class Counter {
     // Who is forgotten comes first, alone, and is reckoned for just these cursors.
     const [erasure] = erasures
     if (erasure !== undefined) {
-      const erased = await reckonErasure(reader, { erasure, from: after, now: now() })
+      const uncounted = await statistics.uncountedOf(erasure.user_id)
+      const erased = await reckonErasure(reader, { erasure, from: after, uncounted, now: now() })
       const mark = markAt(stored, erased.to)
       if (await statistics.erase({ ...erased, to: mark === undefined ? erased.to : { ...erased.to, mark } }))
         telemetry.userErased({ partition: erasure.partition, offset: erasure.offset })
@@ -69,17 +77,56 @@ export class Counter {
     }
     const moved = next.filter((cursor) => cursor.next > nextOf(after, cursor))
     if (moved.length === 0) return false
-    const parts = foldEvents(changes.map(({ event }) => event))
-    // False means that another instance was faster: its cursors are where to go on.
     const to = moved.map((cursor) => {
       const mark = markAt(stored, cursor)
       return mark === undefined ? cursor : { ...cursor, mark }
     })
-    if (await statistics.fold({ from: after, to, parts, now: now() })) {
-      telemetry.eventsCounted(changes.length, moved)
+    const fold = { from: after, to, now: now() }
+    const outcome = await foldChanges(statistics, changes, fold)
+    if (outcome.kind === 'refused') {
+      await this.#narrow(changes, fold, outcome.detail)
+      return true
     }
+    this.#limit = Math.min(batchRecordsMax, this.#limit * 2)
+    // Where another instance was faster, its cursors are where to go on.
+    if (outcome.kind === 'folded') telemetry.eventsCounted(changes.length, moved)
     return !complete
   }
+
+  /** Has the next page end earlier; what is refused although it is alone is set aside. */
+  async #narrow(changes: readonly StoredEvent[], fold: Omit<Fold, 'parts'>, detail: string): Promise<void> {
+    const { statistics, setAside } = this.#deps
+    const [change] = changes
+    if (changes.length > 1) {
+      this.#limit = changes.length >> 1
+      return
+    }
+    if (change === undefined) throw refusedCursors(detail)
+    await setAside(change, detail)
+    const uncounted = uncountedEvent(change, detail)
+    const outcome = await statistics.fold({ ...fold, parts: foldEvents([]), uncounted })
+    if (outcome.kind === 'refused') throw refusedCursors(outcome.detail)
+  }
+}
+
+async function foldChanges(
+  statistics: StatisticsStore,
+  changes: readonly StoredEvent[],
+  fold: Omit<Fold, 'parts'>,
+): Promise<FoldOutcome> {
+  let parts: FoldParts
+  try {
+    parts = foldEvents(changes.map(({ event }) => event))
+  } catch (error) {
+    // It is a function of the events alone, so whatever it throws is theirs.
+    return { kind: 'refused', detail: `it cannot be counted: ${(error as Error).message}` }
+  }
+  return statistics.fold({ ...fold, parts })
+}
+
+/** Not even the cursors can be written. */
+function refusedCursors(detail: string): Failure {
+  return new Failure('statistics_unavailable', detail, { retryable: true })
 }
 
 /** The mark that a cursor has when all that the store has below `stored` is below it; and that of its log otherwise. */

@@ -2,6 +2,7 @@ import type { RunifyEvent } from '../../events/catalogue.ts'
 import { type DaysPart, foldDays } from './days/quarter-hours.ts'
 import { foldHours, type HoursPart } from './hourly-counts/counted-hours.ts'
 import { foldPlays, type PlaysPart } from './plays/plays.ts'
+import type { FoldOutcome } from './store/statistics-store.ts'
 
 /**
  * What a page of changes adds to the statistics, a part for each group of tables. A part has a pure function that makes
@@ -20,4 +21,14 @@ export function foldEvents(events: readonly RunifyEvent[]): FoldParts {
 
 export function isEmptyFold({ days }: FoldParts): boolean {
   return days.scopes.length === 0
+}
+
+/** Whether our own code cannot make anything of the data, rather than that the world around it is broken. */
+export function isUncountable(error: unknown): boolean {
+  return error instanceof TypeError || error instanceof RangeError
+}
+
+/** Why a database does not take a fold; what it says of that is for operators. */
+export function refusedFold(why: string): FoldOutcome {
+  return { kind: 'refused', detail: `the statistics' database refuses what it adds: ${why}` }
 }

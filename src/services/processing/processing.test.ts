@@ -11,11 +11,13 @@ import { CATALOGUE, type RunifyEvent, TOPICS } from '../../events/catalogue.ts'
 import { encodeEvent } from '../../events/codec.ts'
 import { MS_PER_DAY } from '../../events/instant.ts'
 import { anyEvent } from '../../events/testing/event.arbitrary.ts'
+import { DEAD_LETTER_TOPIC, decodeDeadLetter } from '../../log/dead-letter.ts'
 import { EmbeddedLog } from '../../log/embedded/embedded-log.ts'
 import { type Cursors, formatCursors, nextOf } from '../../log/position.ts'
 import { encodeTombstone, FORGOTTEN_TOPIC } from '../../log/tombstone.ts'
 import type { EventStore, StoredEvent } from '../../store/event-store.ts'
 import { openSqliteStore } from '../../store/sqlite/sqlite-store.ts'
+import { newPlay } from '../../store/testing/event-store.probe.ts'
 import { createTelemetry } from '../../telemetry.ts'
 import { StorageConsumer } from '../storage/consumer.ts'
 import { Forgetter } from '../storage/forgetter.ts'
@@ -27,6 +29,7 @@ import { openSqliteStatistics } from './store/sqlite/sqlite-statistics.ts'
 import type { StatisticsStore } from './store/statistics-store.ts'
 import { chosenEvents, recountDays, recountRecords } from './testing/days.reference.ts'
 import { sumByBigInt } from './testing/exact-sum.reference.ts'
+import { REFUSED_SONG, refuseSongInSqlite } from './testing/refused-song.fixture.ts'
 import { answersOf } from './testing/statistics.probe.ts'
 import { anyTurningInstant, anyZone } from './testing/zones.arbitrary.ts'
 
@@ -261,9 +264,7 @@ describe('A fold', () => {
     // No column takes it, and it comes last: the others have been written by then.
     parts.hours = [{ type: 'running_stats', hour: 0.5, events: Number.NaN, fingerprint: 0 }]
     const further = to.map((cursor) => ({ ...cursor, next: cursor.next + 1 }))
-    await assert.rejects(statistics.fold({ from: to, to: further, parts, now: 2 }), (error) =>
-      isFailure(error, 'statistics_unavailable'),
-    )
+    assert.equal((await statistics.fold({ from: to, to: further, parts, now: 2 })).kind, 'refused')
     assert.deepEqual(await statistics.totals({}), before)
   })
 
@@ -271,11 +272,46 @@ describe('A fold', () => {
     await using system = await openSystem()
     const [statistics, other] = system.statistics
     const moved = [{ topic, partition: 1, next: 1 }]
-    assert.equal(await other.fold({ from: [], to: moved, parts: foldEvents([run(0)]), now: 1 }), true)
-    assert.equal(await statistics.fold({ from: [], to, parts: foldEvents([run(0), run(1)]), now: 2 }), false)
+    assert.equal((await other.fold({ from: [], to: moved, parts: foldEvents([run(0)]), now: 1 })).kind, 'folded')
+    assert.equal(
+      (await statistics.fold({ from: [], to, parts: foldEvents([run(0), run(1)]), now: 2 })).kind,
+      'overtaken',
+    )
     const { rollup, cursors, updated } = await statistics.totals({})
     assert.deepEqual({ runs: rollup.runs, cursors, updated }, { runs: 1, cursors: moved, updated: 1 })
   })
+})
+
+test('an event that the statistics refuse goes to the dead letters, and stops nothing', async (t) => {
+  await using system = await openSystem()
+  const { dir, log, store, statistics } = system
+  refuseSongInSqlite(dir)
+  const telemetry = createTelemetry('processing', 'silent')
+  const deps = { log, reader: store, statistics: statistics[0], config: quick(), telemetry }
+  await using server = await createProcessing(deps)
+  const address = await server.listen(0, 'PROCESSING_PORT')
+  const refused = newPlay({ song_name: REFUSED_SONG })
+  await append(log, [run(0), newPlay(), refused, run(1), newPlay()])
+  const counted = async () => (await (await fetch(`${address}/stats`)).json()) as Record<string, unknown>
+  await t.waitFor(async () => {
+    const { num_running_stats, num_music_info, behind } = await counted()
+    assert.deepEqual(
+      { num_running_stats, num_music_info, behind },
+      { num_running_stats: 2, num_music_info: 2, behind: 0 },
+    )
+  }, WAIT)
+  assert.equal((await counted()).uncounted, 1)
+  assert.equal((await fetch(`${address}/health/ready`)).status, 200)
+  const records = await log.read({ topic: DEAD_LETTER_TOPIC, partition: 0, from: 0, limit: 10 })
+  const letters = records.map(({ value }) => decodeDeadLetter(value))
+  const { topic } = CATALOGUE.music_info
+  assert.deepEqual(
+    letters.map((letter) => [letter?.reason, letter?.topic, letter?.offset, letter?.record.key]),
+    [['uncounted', topic, 1, refused.fields.user_id]],
+  )
+  assert.equal(letters[0]?.detail, "the statistics' database refuses what it adds: not this song")
+  assert.deepEqual(letters[0]?.record.value, encodeEvent(refused))
+  assert.match(await telemetry.metrics(), /runify_dead_letters_total\{reason="uncounted",service="processing"\} 1/)
 })
 
 describe('GET /stats', () => {
@@ -367,11 +403,19 @@ async function openSystem({ partitions = 1, batchRecordsMax = 100 } = {}) {
     await consuming
   })
   const all = opened.move()
-  return { log, store, statistics, [Symbol.asyncDispose]: () => all.disposeAsync() }
+  return { dir, log, store, statistics, [Symbol.asyncDispose]: () => all.disposeAsync() }
 }
 
 function countInto(statistics: StatisticsStore, reader: EventStore, batchRecordsMax = 100): Counter {
-  return new Counter({ reader, statistics, telemetry, periodMs: 10, batchRecordsMax, now: () => 1_700_000_000_000 })
+  return new Counter({
+    reader,
+    statistics,
+    telemetry,
+    periodMs: 10,
+    batchRecordsMax,
+    now: () => 1_700_000_000_000,
+    setAside: () => assert.fail(),
+  })
 }
 
 function quick() {

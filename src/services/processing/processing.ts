@@ -3,11 +3,12 @@ import { TOPICS } from '../../events/catalogue.ts'
 import { formatInstant } from '../../events/instant.ts'
 import type { Parameters } from '../../http/parameter.ts'
 import { HttpServer } from '../../http/server.ts'
+import { buryLetters } from '../../log/dead-letter.ts'
 import type { EventLog } from '../../log/event-log.ts'
 import { countBehind, LogEnds } from '../../log/log-ends.ts'
 import type { EventReader } from '../../store/event-store.ts'
 import type { Telemetry } from '../../telemetry.ts'
-import { Counter } from './counter.ts'
+import { Counter, type CounterDeps } from './counter.ts'
 import { addDaily, checkDays, DAYS, SCOPE } from './days/daily-route.ts'
 import { addRecords } from './days/records-route.ts'
 import { addCountedHours } from './hourly-counts/counted-hours-route.ts'
@@ -15,6 +16,7 @@ import { addPlayed } from './plays/played-route.ts'
 import { toStatistics } from './rollup/rollup.ts'
 import { AS_OF, COUNT, COUNT_OR_NULL } from './schemas.ts'
 import type { StatisticsStore } from './store/statistics-store.ts'
+import { uncountedLetter } from './uncounted.ts'
 import { addUsers } from './users/users-route.ts'
 
 export type ProcessingDeps = {
@@ -29,7 +31,9 @@ export type ProcessingDeps = {
 export async function createProcessing(deps: ProcessingDeps): Promise<HttpServer> {
   const { log, reader, statistics, config, telemetry } = deps
   const { processingPeriodMs: periodMs, batchRecordsMax } = config
-  const counter = new Counter({ reader, statistics, telemetry, periodMs, batchRecordsMax, now: Date.now })
+  const setAside: CounterDeps['setAside'] = (event, detail) =>
+    buryLetters({ log, telemetry }, [uncountedLetter(event, detail)])
+  const counter = new Counter({ reader, statistics, telemetry, periodMs, batchRecordsMax, now: Date.now, setAside })
   const logEnds = new LogEnds(log, TOPICS)
   const server = await HttpServer.create({
     service: 'processing',
@@ -50,7 +54,10 @@ export async function createProcessing(deps: ProcessingDeps): Promise<HttpServer
     problems: ['statistics_unavailable'],
     handler: async ({ values }) => {
       checkDays(values)
-      const [{ rollup, cursors, updated }, ends] = await Promise.all([statistics.totals(values), logEnds.ask()])
+      const [{ rollup, cursors, updated, uncounted }, ends] = await Promise.all([
+        statistics.totals(values),
+        logEnds.ask(),
+      ])
       const behind = countBehind(cursors, ends)
       if (behind !== null) telemetry.statisticsBehind(behind)
       return {
@@ -58,6 +65,7 @@ export async function createProcessing(deps: ProcessingDeps): Promise<HttpServer
         last_updated: updated === undefined ? null : formatInstant(updated),
         as_of: cursors,
         behind,
+        uncounted,
       }
     },
   })
@@ -80,7 +88,7 @@ export async function createProcessing(deps: ProcessingDeps): Promise<HttpServer
 const PARAMETERS = { ...SCOPE, ...DAYS } as const satisfies Parameters
 
 const DESCRIPTION =
-  'Equal to a recount of what Storage holds below `as_of`. Sums are those of exact arithmetic, rounded once, so they do ' +
+  'Equal to a recount of what Storage holds below `as_of`, but for the `uncounted`. Sums are those of exact arithmetic, rounded once, so they do ' +
   'not depend on the order in which events came; averages are such a sum divided by its count. Without events counts ' +
   'are 0 and all else is null.'
 
@@ -112,6 +120,12 @@ const RESPONSE = {
       ...COUNT_OR_NULL,
       description:
         'Records in the log that are not counted yet, repeats among them; null while the log does not say where it ends',
+    },
+    uncounted: {
+      ...COUNT,
+      description:
+        'Events below `as_of`, of whomever, that are in none of these figures: the database refuses them, and they are dead ' +
+        'letters of the reason `uncounted`',
     },
   },
 }

@@ -5,6 +5,7 @@ import { renamedLog } from '../../../log/testing/renamed-log.fixture.ts'
 import { openMysqlStore } from '../../../store/mysql/mysql-store.ts'
 import { openMysqlPlace, SKIP_WITHOUT_MYSQL } from '../../../store/testing/mysql.fixture.ts'
 import { openMysqlStatistics } from '../../processing/store/mysql/mysql-statistics.ts'
+import { REFUSE_SONG_IN_MYSQL } from '../../processing/testing/refused-song.fixture.ts'
 import type { LogUnderTest } from '../testing/analyzer.fixture.ts'
 import { auditContract } from '../testing/audit.contract.ts'
 import { type Database, openFlow } from '../testing/audit.fixture.ts'
@@ -36,6 +37,7 @@ async function openMysql(): Promise<Database> {
   return {
     ...{ store, statistics },
     sql: async (statement) => void (await place.admin(statement)),
+    refuseSong: async () => void (await place.admin(REFUSE_SONG_IN_MYSQL)),
     [Symbol.asyncDispose]: () => all.disposeAsync(),
   }
 }

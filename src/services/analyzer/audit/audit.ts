@@ -11,7 +11,14 @@ import type { EventLog } from '../../../log/event-log.ts'
 import { nextOf, withoutMarks } from '../../../log/position.ts'
 import { FORGOTTEN_TOPIC } from '../../../log/tombstone.ts'
 import { Audit, type AuditResult } from './run.ts'
-import { type AuditedStore, type AuditRange, type CountedHour, type CountedReader, MS_PER_HOUR } from './sources.ts'
+import {
+  type AuditedStore,
+  type AuditRange,
+  type CountedHour,
+  type CountedReader,
+  FINGERPRINTS,
+  MS_PER_HOUR,
+} from './sources.ts'
 import { DIFFERENCE_KINDS, type Difference, type HourTally } from './tally.ts'
 
 export type AuditRouteDeps = {
@@ -100,14 +107,18 @@ function checkRange({ from, to }: AuditRange): AuditRange {
 
 /** What an audit has found, as it is answered. */
 export function auditAnswer({ from, to }: AuditRange, { tally, complete, stored, counted }: AuditResult) {
-  const countedOf = new Map(counted.hours.map((hour) => [`${hour.type} ${hour.hour}`, hour]))
+  const countedOf = byHour(counted.hours)
+  const uncountedOf = byHour(counted.uncounted.hours)
   // An hour of which only the statistics know something.
-  for (const { type, hour } of countedOf.values()) tally.hour(type, hour)
+  for (const { type, hour } of [...countedOf.values(), ...uncountedOf.values()]) tally.hour(type, hour)
   // Erased from the store, and not from the statistics yet.
   const erasing = stored.some(
     (cursor) => cursor.topic === FORGOTTEN_TOPIC && nextOf(counted.cursors, cursor) < cursor.next,
   )
-  const hours = tally.hours().map((hour) => hourToWire(hour, countedOf.get(`${hour.type} ${hour.hour}`), erasing))
+  const hours = tally.hours().map((hour) => {
+    const id = hourId(hour)
+    return hourToWire(hour, { counted: countedOf.get(id), uncounted: uncountedOf.get(id), erasing })
+  })
   return {
     from: formatInstant(from),
     to: formatInstant(to),
@@ -116,11 +127,22 @@ export function auditAnswer({ from, to }: AuditRange, { tally, complete, stored,
     stored_up_to: withoutMarks(stored),
     counted_up_to: counted.cursors,
     hours,
+    uncounted: counted.uncounted.events.map(differenceToWire),
     differences: Object.fromEntries(DIFFERENCE_KINDS.map((kind) => [kind, tally.named[kind].map(differenceToWire)])),
   }
 }
 
-function hourToWire(hour: HourTally, counted: CountedHour | undefined, erasing: boolean) {
+function byHour(hours: readonly CountedHour[]): Map<string, CountedHour> {
+  return new Map(hours.map((hour) => [hourId(hour), hour]))
+}
+
+function hourId({ type, hour }: { type: string; hour: number }): string {
+  return `${type} ${hour}`
+}
+
+type HourInStatistics = { counted: CountedHour | undefined; uncounted: CountedHour | undefined; erasing: boolean }
+
+function hourToWire(hour: HourTally, { counted, uncounted, erasing }: HourInStatistics) {
   const {
     type,
     inLog,
@@ -137,7 +159,9 @@ function hourToWire(hour: HourTally, counted: CountedHour | undefined, erasing: 
   } = hour
   const expected = hour.countable
   const events = counted?.events ?? 0
-  const sameCount = events === expected.events && (counted?.fingerprint ?? 0) === expected.fingerprint
+  const setAside = uncounted?.events ?? 0
+  const fingerprint = ((counted?.fingerprint ?? 0) + (uncounted?.fingerprint ?? 0)) % FINGERPRINTS
+  const sameCount = events + setAside === expected.events && fingerprint === expected.fingerprint
   const rightlyCounted = sameCount || (erasing && forgotten > 0 ? null : false)
   const differs = missing + doubled + changed + lost > 0 || rightlyCounted === false
   return {
@@ -149,6 +173,7 @@ function hourToWire(hour: HourTally, counted: CountedHour | undefined, erasing: 
     stored,
     counted: events,
     not_counted_yet: stored - expected.events,
+    uncounted: setAside,
     rightly_counted: rightlyCounted,
     pending,
     dead_letters: deadLetters,
@@ -179,7 +204,7 @@ const PARAMETERS = {
 const DESCRIPTION =
   'By type and UTC hour of `date_created`. `accepted` is how many different events the log has: an event is acknowledged ' +
   'when the log has it, so what was acknowledged is among them. Each is stored, or `pending` (behind what Storage has read), ' +
-  'a dead letter, forgotten, or else `missing`. What is stored is counted, or not yet. The first 100 of each kind of ' +
+  'a dead letter, forgotten, or else `missing`. What is stored is counted, or not yet, or `uncounted`. The first 100 of each kind of ' +
   'difference are named. It reads all of the range, so it takes as long as that is large.'
 
 const COUNT = { type: 'integer', minimum: 0 }
@@ -196,10 +221,14 @@ const HOUR = {
   stored: { ...COUNT, description: 'Rows of the store' },
   counted: { ...COUNT, description: 'What Processing has counted' },
   not_counted_yet: { ...COUNT, description: 'Rows behind what Processing has counted' },
+  uncounted: {
+    ...COUNT,
+    description: 'Rows that Processing has set aside: they cannot be counted, and are dead letters of that reason',
+  },
   rightly_counted: {
     type: ['boolean', 'null'],
     description:
-      'Whether just the rows that should be are counted, by their number and a sum of their ids; null while the statistics ' +
+      'Whether just the rows that should be are counted or `uncounted`, by their number and a sum of their ids; null while the statistics ' +
       'have still to forget somebody',
   },
   pending: { ...COUNT, description: 'Records behind what Storage has read' },
@@ -235,7 +264,7 @@ const DIFFERENCE = {
 }
 const RESPONSE = {
   type: 'object',
-  required: ['from', 'to', 'equal', 'complete', 'stored_up_to', 'counted_up_to', 'hours', 'differences'],
+  required: ['from', 'to', 'equal', 'complete', 'stored_up_to', 'counted_up_to', 'hours', 'uncounted', 'differences'],
   properties: {
     from: { type: 'string', format: 'date-time' },
     to: { type: 'string', format: 'date-time' },
@@ -244,6 +273,7 @@ const RESPONSE = {
     stored_up_to: { ...CURSORS, description: 'What lies behind these positions is pending' },
     counted_up_to: { ...CURSORS, description: 'What lies behind these is not counted yet' },
     hours: { type: 'array', items: { type: 'object', required: Object.keys(HOUR), properties: HOUR } },
+    uncounted: { type: 'array', items: DIFFERENCE, description: 'The first 100 of those that cannot be counted' },
     differences: {
       type: 'object',
       required: DIFFERENCE_KINDS,

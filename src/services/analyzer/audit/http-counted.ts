@@ -2,11 +2,18 @@ import { Failure } from '../../../errors.ts'
 import { EVENT_TYPES } from '../../../events/catalogue.ts'
 import { formatInstant, parseInstant } from '../../../events/instant.ts'
 import type { PartitionCursor } from '../../../log/position.ts'
-import type { Counted, CountedHour, CountedReader } from './sources.ts'
+import type { Counted, CountedHour, CountedReader, UncountedEvent } from './sources.ts'
 
 const ANSWER_MS_MAX = 15_000
 
 type WireHour = Omit<CountedHour, 'hour'> & { hour: string }
+type WireUncounted = Omit<UncountedEvent, 'date_created'> & { date_created: string }
+type WireCounted = {
+  hours: WireHour[]
+  /** A Processing of the version before does not tell. */
+  uncounted?: { hours: WireHour[]; events: WireUncounted[] }
+  as_of: PartitionCursor[]
+}
 
 /**
  * Processing's `GET /stats/counted`, where the Analyzer does not share a process with it. Throws `statistics_unavailable`
@@ -21,8 +28,15 @@ export function httpCounted({ url, apiKey }: { url: string; apiKey: string | und
       const signal = AbortSignal.timeout(ANSWER_MS_MAX)
       const response = await fetch(new URL(`stats/counted?${query}`, base), { headers, signal })
       if (response.status !== 200) throw new Error(`Processing answered ${response.status}: ${await response.text()}`)
-      const { hours, as_of } = (await response.json()) as { hours: WireHour[]; as_of: PartitionCursor[] }
-      return { hours: hours.map(readHour), cursors: as_of } satisfies Counted
+      const { hours, uncounted, as_of } = (await response.json()) as WireCounted
+      return {
+        hours: hours.map(readHour),
+        uncounted: {
+          hours: uncounted?.hours.map(readHour) ?? [],
+          events: uncounted?.events.map(readUncounted) ?? [],
+        },
+        cursors: as_of,
+      } satisfies Counted
     } catch (cause) {
       const detail = 'Processing did not say what it has counted'
       throw new Failure('statistics_unavailable', detail, { retryable: true, cause })
@@ -36,4 +50,10 @@ function readHour({ type, hour, events, fingerprint }: WireHour): CountedHour {
     throw new Error(`not an hour: ${type} ${hour}`)
   }
   return { type, hour: time, events, fingerprint }
+}
+
+function readUncounted({ date_created, ...event }: WireUncounted): UncountedEvent {
+  const time = parseInstant(date_created)
+  if (time === undefined) throw new Error(`not a time: ${date_created}`)
+  return { ...event, date_created: time }
 }

@@ -71,7 +71,12 @@ export class Audit {
     this.#deps = deps
     this.#signal = signal
     this.#tally = new AuditTally(range)
-    this.#result = { tally: this.#tally, complete: true, stored: [], counted: { hours: [], cursors: [] } }
+    this.#result = {
+      tally: this.#tally,
+      complete: true,
+      stored: [],
+      counted: { hours: [], uncounted: { hours: [], events: [] }, cursors: [] },
+    }
     const visit = (_partition: number, { value }: LogRecord) => this.#forget(value)
     const forget = () => {
       this.#forgotten = new ForgottenUsers()

@@ -19,7 +19,20 @@ export type AuditedStore = Pick<EventStore, 'changes' | 'event'> & {
 /** How many events of a type are counted of an hour, and the sum of the last six bytes of their ids, modulo 2^48. */
 export type CountedHour = { type: EventType; hour: EpochMs; events: number; fingerprint: number }
 
-export type Counted = { hours: CountedHour[]; cursors: PartitionCursor[] }
+export type UncountedEvent = {
+  type: EventType
+  trace_id: string
+  partition: number
+  offset: number
+  date_created: EpochMs
+  /** Why, for people. */
+  detail: string
+}
+
+/** What Processing has set aside, because it cannot be counted: by hours, and the first by name. */
+export type Uncounted = { hours: CountedHour[]; events: UncountedEvent[] }
+
+export type Counted = { hours: CountedHour[]; uncounted: Uncounted; cursors: PartitionCursor[] }
 
 /** What Processing has counted of the hours that begin at `from` or later and before `to`. */
 export type CountedReader = (range: AuditRange) => Promise<Counted>
@@ -56,15 +69,20 @@ export function findStore({ here, url, apiKey }: Place<EventStore>): () => Promi
 
 /** What the statistics in this process know of hours: Processing's `hours`, in which an hour is a number of hours. */
 type StatisticsHere = {
-  hours(range: AuditRange): Promise<{ hours: readonly CountedHour[]; cursors: PartitionCursor[] }>
+  hours(range: AuditRange): Promise<{
+    hours: readonly CountedHour[]
+    uncounted: { hours: readonly CountedHour[]; events: UncountedEvent[] }
+    cursors: PartitionCursor[]
+  }>
 }
 
 /** The statistics in this process, or Processing by HTTP. Throws `statistics_unavailable` where nobody knows where that is. */
 export function findCounted({ here, url, apiKey }: Place<StatisticsHere>): CountedReader {
   if (here !== undefined) {
     return async ({ from, to }) => {
-      const { hours, cursors } = await here.hours({ from: from / MS_PER_HOUR, to: to / MS_PER_HOUR })
-      return { hours: hours.map((one) => ({ ...one, hour: one.hour * MS_PER_HOUR })), cursors }
+      const { hours, uncounted, cursors } = await here.hours({ from: from / MS_PER_HOUR, to: to / MS_PER_HOUR })
+      const inMs = (one: CountedHour) => ({ ...one, hour: one.hour * MS_PER_HOUR })
+      return { hours: hours.map(inMs), uncounted: { ...uncounted, hours: uncounted.hours.map(inMs) }, cursors }
     }
   }
   return async (range) => {

@@ -25,6 +25,8 @@ export const OUTCOMES = [
   'undecodable',
   /** The store has its `trace_id` with another content, which sending it again does not change. */
   'conflict',
+  /** Its event is stored and in no statistics, which sending it again does not change. */
+  'uncounted',
   /** Its user was forgotten after it came into the log: it would be there again. */
   'forgotten',
   /** It has come back so often that it would only come back again. */
@@ -136,6 +138,13 @@ export class Redriver {
       return {
         outcome: 'conflict',
         detail: 'the store has this trace_id with another content, and would refuse it again',
+      }
+    }
+    if (letter.reason === 'uncounted') {
+      return {
+        outcome: 'uncounted',
+        detail:
+          'its event is stored, and would not be counted for being sent again: npx runify rebuild statistics counts it',
       }
     }
     if (own !== undefined && !options.force) return unfinished(own.time)

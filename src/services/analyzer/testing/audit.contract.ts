@@ -6,6 +6,7 @@ import { type DeadLetterReason, encodeDeadLetter } from '../../../log/dead-lette
 import { encodeTombstone } from '../../../log/tombstone.ts'
 import { columnsOf, type StoredEvent } from '../../../store/columns.ts'
 import { newPlay, newRun } from '../../../store/testing/event-store.probe.ts'
+import { REFUSED_SONG } from '../../processing/testing/refused-song.fixture.ts'
 import { redrive } from './analyzer.fixture.ts'
 import { type AuditAnswer, append, audit, type Flow, totalOf } from './audit.fixture.ts'
 
@@ -205,6 +206,30 @@ export function auditContract(name: string, open: () => Promise<Flow>, { live = 
         [0, 1, 81],
       )
       assert.deepEqual([totalOf(answer, 'stored'), answer.differences], [81, NOTHING])
+    })
+
+    test('takes what the statistics refuse for set aside, by name, and for no difference', async () => {
+      await using flow = await open()
+      await fill(flow)
+      await flow.refuseSong()
+      const refused = newPlay({ song_name: REFUSED_SONG })
+      const events = [...plays(7), { ...refused, date_created: Date.now() } as RunifyEvent, ...plays(7), ...runs(5)]
+      await append(flow.log, events)
+      await flow.settle()
+      const answer = await audit(flow.address)
+      assert.deepEqual([answer.equal, answer.complete, answer.differences], [true, true, NOTHING])
+      const totals = ['stored', 'counted', 'uncounted', 'dead_letters'].map((name) => totalOf(answer, name))
+      assert.deepEqual(totals, [100, 99, 1, 0])
+      assert.deepEqual(
+        answer.uncounted.map(({ trace_id }) => trace_id),
+        [refused.trace_id],
+      )
+      assert.match(answer.uncounted[0]?.detail ?? '', /^the statistics' database refuses what it adds: /)
+
+      // To send it again would not count it.
+      const { counts, results } = await redrive(flow.address, { filter: {} })
+      assert.deepEqual(counts, { uncounted: 1 })
+      assert.match(results[0]?.detail ?? '', /npx runify rebuild statistics/)
     })
 
     test('finds what was appended long after it was received, and what is wrong with it', async () => {

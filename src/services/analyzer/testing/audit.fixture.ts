@@ -7,6 +7,7 @@ import { readConfig } from '../../../config.ts'
 import { CATALOGUE, type RunifyEvent, TOPICS } from '../../../events/catalogue.ts'
 import { encodeEvent } from '../../../events/codec.ts'
 import { formatInstant } from '../../../events/instant.ts'
+import { buryLetters } from '../../../log/dead-letter.ts'
 import type { EventLog } from '../../../log/event-log.ts'
 import { nextOf } from '../../../log/position.ts'
 import { FORGOTTEN_TOPIC } from '../../../log/tombstone.ts'
@@ -17,6 +18,8 @@ import { Counter } from '../../processing/counter.ts'
 import { createProcessing } from '../../processing/processing.ts'
 import { openSqliteStatistics } from '../../processing/store/sqlite/sqlite-statistics.ts'
 import type { StatisticsStore } from '../../processing/store/statistics-store.ts'
+import { refuseSongInSqlite } from '../../processing/testing/refused-song.fixture.ts'
+import { uncountedLetter } from '../../processing/uncounted.ts'
 import { StorageConsumer } from '../../storage/consumer.ts'
 import { createStorage } from '../../storage/storage.ts'
 import { findCounted, findStore, MS_PER_HOUR } from '../audit/sources.ts'
@@ -29,6 +32,7 @@ export type Flow = AsyncDisposable & {
   deleteBefore: LogUnderTest['deleteBefore']
   /** A statement in the store's database, behind Runify's back. */
   sql(statement: string): Promise<void>
+  refuseSong: Database['refuseSong']
   /** The Analyzer's. */
   address: string
   /** Resolves when all that is in the log is stored, and counted unless `counted` is false. */
@@ -39,6 +43,8 @@ export type Database = AsyncDisposable & {
   store: EventStore
   statistics: StatisticsStore
   sql(statement: string): Promise<void>
+  /** Has the statistics refuse what is counted of `REFUSED_SONG` from now on. */
+  refuseSong(): Promise<void>
 }
 
 const telemetry = createTelemetry('test', 'silent')
@@ -52,7 +58,7 @@ export async function openFlow(
   await using stack = new AsyncDisposableStack()
   stack.use(opened as AsyncDisposable)
   stack.use(database)
-  const { store, statistics, sql } = database
+  const { store, statistics, sql, refuseSong } = database
   const config = readConfig({ PROCESSING_PERIOD_MS: '3600000' })
   const counter = new Counter({
     reader: store,
@@ -61,6 +67,7 @@ export async function openFlow(
     periodMs: 1,
     batchRecordsMax: 100,
     now: Date.now,
+    setAside: (event, detail) => buryLetters({ log, telemetry }, [uncountedLetter(event, detail)]),
   })
   const urls: { storage?: string; processing?: string } = {}
   if (byHttp) {
@@ -83,7 +90,7 @@ export async function openFlow(
   const { address } = stack.use(await listen(log, sources))
   const all = stack.move()
   return {
-    ...{ log, store, sql, address, deleteBefore },
+    ...{ log, store, sql, refuseSong, address, deleteBefore },
     async settle({ counted = true } = {}) {
       // Storage, where it runs, does it by itself.
       if (byHttp) await untilStored(log, store)
@@ -105,6 +112,7 @@ export async function openSqliteDatabase(): Promise<Database> {
   return {
     ...{ store, statistics },
     sql: async (statement) => database.exec(statement),
+    refuseSong: async () => refuseSongInSqlite(dir),
     [Symbol.asyncDispose]: () => all.disposeAsync(),
   }
 }
@@ -150,6 +158,7 @@ export type AuditAnswer = {
   equal: boolean
   complete: boolean
   hours: AuditHour[]
+  uncounted: AuditDifference[]
   differences: Record<'missing' | 'doubled' | 'changed', AuditDifference[]>
 }
 
@@ -168,8 +177,8 @@ export async function audit(address: string, { hours = 0 } = {}): Promise<AuditA
 
 /** Everything that was accepted has gone somewhere, unless its row was damaged. */
 function checkSums(hour: AuditHour): void {
-  const { accepted, in_log, repeats, stored, counted, not_counted_yet, pending, dead_letters, forgotten, missing } =
-    hour
+  const { accepted, in_log, repeats, stored, counted, not_counted_yet, uncounted } = hour
+  const { pending, dead_letters, forgotten, missing } = hour
   assert.equal(accepted, Number(in_log) - Number(repeats))
   if (hour.equal !== true) return
   const gone = [stored, pending, dead_letters, forgotten, missing].map(Number)
@@ -178,7 +187,7 @@ function checkSums(hour: AuditHour): void {
     gone.reduce((sum, count) => sum + count),
     JSON.stringify(hour),
   )
-  assert.equal(stored, Number(counted) + Number(not_counted_yet))
+  assert.equal(stored, Number(counted) + Number(not_counted_yet) + Number(uncounted))
 }
 
 /** A member of all hours together. */

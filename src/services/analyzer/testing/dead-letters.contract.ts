@@ -293,9 +293,10 @@ export function deadLettersContract(name: string, open: () => Promise<LogUnderTe
           // What a newer Runify understands is no longer undecodable.
           letterOf(3, { reason: 'undecodable' }),
           letterOf(4, { topic: 'somebody.elses' }),
+          letterOf(5, { reason: 'uncounted' }),
         )
         const idOf = new Map((await listOf(address)).map(({ id, offset }) => [offset, id]))
-        const ids = [1, 2, 3, 4].map((offset) => idOf.get(offset) as string)
+        const ids = [1, 2, 3, 4, 5].map((offset) => idOf.get(offset) as string)
         const nobody = ['9-9', '0-999999', 'abc', '']
         const { counts, results } = await redrive(address, { ids: [...ids, ...nobody] })
         assert.deepEqual(
@@ -305,10 +306,11 @@ export function deadLettersContract(name: string, open: () => Promise<LogUnderTe
             [ids[1], 'undecodable'],
             [ids[2], 'redriven'],
             [ids[3], 'undecodable'],
+            [ids[4], 'uncounted'],
             ...nobody.map((id) => [id, 'not_found']),
           ],
         )
-        assert.deepEqual(counts, { conflict: 1, undecodable: 2, redriven: 1, not_found: 4 })
+        assert.deepEqual(counts, { conflict: 1, undecodable: 2, redriven: 1, uncounted: 1, not_found: 4 })
         for (const { outcome, detail } of results) assert.equal(detail === undefined, outcome === 'redriven')
       })
 

@@ -31,9 +31,9 @@ export class History {
 
   async totals({ user_id, from, to, time_zone }: TotalsQuery): Promise<Totals> {
     const ranges = from === undefined && to === undefined ? [] : totalRanges({ user_id, from, to, time_zone })
-    const { total, spans, cursors, updated } = await this.#read({ user_id, ranges })
+    const { total, spans, cursors, updated, uncounted } = await this.#read({ user_id, ranges })
     if (ranges.length === 0) {
-      return { rollup: total === undefined ? EMPTY_ROLLUP : unpackRollup(total), cursors, updated }
+      return { rollup: total === undefined ? EMPTY_ROLLUP : unpackRollup(total), cursors, updated, uncounted }
     }
     const tally = new Tally()
     const calendar = new LocalDays(time_zone)
@@ -41,7 +41,7 @@ export class History {
       if (span.total !== null) tally.addPacked(placeIn(span.total))
       else addBetween(tally, span, { calendar, from: from ?? DAY_MIN, to: to ?? DAY_MAX })
     }
-    return { rollup: tally.rollup(), cursors, updated }
+    return { rollup: tally.rollup(), cursors, updated, uncounted }
   }
 
   async daily({ user_id, from, to, time_zone, limit }: DailyQuery): Promise<DailyTotals> {
@@ -51,33 +51,37 @@ export class History {
     // Two may belong to the same day of the zone; a few more for those before `from`, and for the last, which may go on.
     const spansMax = 2 * limit + 10
     const known = this.#days.get(key)
-    const { version, spans, cursors, updated } = await this.#read({
+    const { version, spans, cursors, updated, uncounted } = await this.#read({
       user_id,
       ranges: [range],
       limit: spansMax,
       known: known?.version,
     })
-    if (version === undefined) return { days: [], more: false, cursors, updated }
-    if (known?.version === version) return { ...known.value, cursors, updated }
+    if (version === undefined) return { days: [], more: false, cursors, updated, uncounted }
+    if (known?.version === version) return { ...known.value, cursors, updated, uncounted }
     const all = daysOfSpans(spans, new LocalDays(time_zone)).filter(({ day }) => day >= first && day <= last)
     const value = { days: all.slice(0, limit).map(toDailyRow), more: all.length > limit }
     this.#days.put(key, { version, value })
-    return { ...value, cursors, updated }
+    return { ...value, cursors, updated, uncounted }
   }
 
   async records({ user_id, time_zone }: ScopeAt): Promise<{ records: Records } & Coverage> {
     const key = [user_id, time_zone].join(' ')
     const known = this.#records.get(key)
     const ranges = [{ from: DAY_MIN, to: DAY_MAX, quarters: true }]
-    const { version, best, spans, cursors, updated } = await this.#read({ user_id, ranges, known: known?.version })
-    if (known !== undefined && known.version === version) return { records: known.value, cursors, updated }
+    const { version, best, spans, cursors, updated, uncounted } = await this.#read({
+      user_id,
+      ranges,
+      known: known?.version,
+    })
+    if (known !== undefined && known.version === version) return { records: known.value, cursors, updated, uncounted }
     const records = recordsOf({
       best: decodeBestRuns(best ?? new Uint8Array(0)),
       days: daysOfSpans(spans, new LocalDays(time_zone)),
       time_zone,
     })
     if (version !== undefined) this.#records.put(key, { version, value: records })
-    return { records, cursors, updated }
+    return { records, cursors, updated, uncounted }
   }
 }
 

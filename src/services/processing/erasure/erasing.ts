@@ -11,6 +11,7 @@ import { decodeBestRuns, emptyBestRuns, mergeBestRuns } from '../rollup/best-run
 import { mergeSums } from '../rollup/exact-sum.ts'
 import { nextQuarter, placeIn, readRollup } from '../rollup/packed-quarters.ts'
 import { EMPTY_ROLLUP, mergeRollups, type Rollup } from '../rollup/rollup.ts'
+import type { UncountedPlace } from '../uncounted.ts'
 
 /** What takes a user out of the statistics. */
 export type ErasedUser = {
@@ -23,6 +24,8 @@ export type ErasedUser = {
   left: readonly FoldParts[]
   /** What to add to the counts of hours: numbers below 0. */
   hours: HoursPart
+  /** What was erased and is in none of the statistics. */
+  uncounted: readonly UncountedPlace[]
   now: number
 }
 
@@ -35,11 +38,18 @@ const PAGE_EVENTS = 1000
  */
 export async function reckonErasure(
   reader: EventReader,
-  { erasure, from, now }: { erasure: Erasure; from: Cursors; now: number },
+  {
+    erasure,
+    from,
+    uncounted,
+    now,
+  }: { erasure: Erasure; from: Cursors; uncounted: readonly UncountedPlace[]; now: number },
 ): Promise<ErasedUser> {
   const { user_id, request_id, partition, offset } = erasure
+  const setAside = new Map(uncounted.map((place) => [placeText(place), place]))
   const isCounted = (type: EventType, at: { partition: number; offset: number }) =>
-    at.offset < nextOf(from, { topic: CATALOGUE[type].topic, partition: at.partition })
+    at.offset < nextOf(from, { topic: CATALOGUE[type].topic, partition: at.partition }) &&
+    !setAside.has(placeText({ type, ...at }))
 
   const left: FoldParts[] = []
   for (let after: UserPlace | undefined; ; ) {
@@ -52,9 +62,12 @@ export async function reckonErasure(
   }
 
   const hours = new Map<string, CountedHour>()
+  const erasedUncounted: UncountedPlace[] = []
   for (let after: Parameters<EventReader['erasedEvents']>[0]['after']; ; ) {
     const page = await reader.erasedEvents({ request_id, after, limit: PAGE_EVENTS })
     for (const { type, hour, fingerprint, ...at } of page) {
+      const notCounted = setAside.get(placeText({ type, ...at }))
+      if (notCounted !== undefined) erasedUncounted.push(notCounted)
       if (!isCounted(type, at)) continue
       const before = hours.get(`${type} ${hour}`) ?? { type, hour, events: 0, fingerprint: 0 }
       before.events--
@@ -65,7 +78,11 @@ export async function reckonErasure(
     if (page.length < PAGE_EVENTS) break
   }
   const to = { topic: FORGOTTEN_TOPIC, partition, next: offset + 1 }
-  return { user_id, from, to, left, hours: [...hours.values()], now }
+  return { user_id, from, to, left, hours: [...hours.values()], uncounted: erasedUncounted, now }
+}
+
+function placeText({ type, partition, offset }: UncountedPlace): string {
+  return `${type}:${partition}:${offset}`
 }
 
 /** Whether statistics stand just there: an erasure is reckoned for one place only. */

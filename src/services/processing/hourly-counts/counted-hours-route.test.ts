@@ -44,6 +44,7 @@ test('GET /stats/counted tells the hours that begin in a range of at most 366 da
     status: 200,
     body: {
       hours: [{ type: 'music_info', hour: '2024-05-01T06:00:00.000Z', events: 2, fingerprint: 2 ** 48 - 1 }],
+      uncounted: { hours: [], events: [] },
       as_of: to,
     },
   })

@@ -32,7 +32,8 @@ export type RowReader = (table: StatisticsTable, page: { after: Row | undefined;
 const DIFFERENCES_MAX = 20
 const PAGE_ROWS = 2000
 
-type Compared = Exclude<StatisticsTable, 'counted_cursors'>
+/** Of an event that is in one of them only, the others tell. */
+type Compared = Exclude<StatisticsTable, 'counted_cursors' | 'uncounted_events'>
 const TABLES: Record<Compared, { key: readonly string[]; says: (row: Row) => object }> = {
   scope_totals: { key: ['scope'], says: (row) => ({ ...totalOf(row), best: bestOf(row) }) },
   quarter_hours: {

@@ -4,17 +4,9 @@ import { CATALOGUE } from '../../../events/catalogue.ts'
 import { type Cursors, nextOf, type PartitionCursor } from '../../../log/position.ts'
 import { FORGOTTEN_TOPIC } from '../../../log/tombstone.ts'
 import type { EventReader } from '../../../store/event-store.ts'
-import type { Telemetry } from '../../../telemetry.ts'
-import { Counter } from '../counter.ts'
-import type { StatisticsStore } from '../store/statistics-store.ts'
+import { Counter, type CounterDeps } from '../counter.ts'
 
-export type RefillDeps = {
-  reader: EventReader
-  statistics: StatisticsStore
-  telemetry: Telemetry
-  batchRecordsMax: number
-  now: () => number
-}
+export type RefillDeps = Omit<CounterDeps, 'periodMs'>
 
 /**
  * Counts what the feed has into statistics that nobody else counts into: exactly up to `goal`, or all of it where there

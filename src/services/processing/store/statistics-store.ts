@@ -9,6 +9,7 @@ import type { Played } from '../plays/play-lists.ts'
 import type { PlayList } from '../plays/plays.ts'
 import type { Comparison } from '../rebuild/comparison.ts'
 import type { Rollup } from '../rollup/rollup.ts'
+import type { UncountedEvent, UncountedHours, UncountedPlace } from '../uncounted.ts'
 import type { CountedUsers, UsersQuery } from '../users/counted-users.ts'
 import type { HourRange } from './tables/counted-hours-tables.ts'
 
@@ -18,9 +19,18 @@ export type Fold = {
   /** With the marks of the log that the reader has them of, which are kept beside them. */
   to: readonly KeptCursor[]
   parts: FoldParts
+  /** An event below `to` that is in no part, because it is refused by itself. Kept with the cursors. */
+  uncounted?: UncountedEvent | undefined
   /** Kept as the time of the last change, unless there is nothing to add. */
   now: EpochMs
 }
+
+export type FoldOutcome =
+  | { kind: 'folded' }
+  /** Nothing written: another instance has folded these events, or erased a user of whom some of them may be. */
+  | { kind: 'overtaken' }
+  /** Nothing written, because the database does not take what they add, however often it is tried. */
+  | { kind: 'refused'; detail: string }
 
 /** One user, or everybody; with days as the time zone (its IANA name) has them, or UTC. */
 export type ScopeAt = { user_id?: string | undefined; time_zone?: string | undefined }
@@ -38,6 +48,8 @@ export type Coverage = {
   cursors: PartitionCursor[]
   /** When an event was last counted. */
   updated: EpochMs | undefined
+  /** How many events below the cursors are in no answer, of whomever they are: see `UncountedEvent`. */
+  uncounted: number
 }
 
 export type Totals = { rollup: Rollup } & Coverage
@@ -73,10 +85,10 @@ export interface StatisticsStore extends AsyncDisposable {
   adopt(cursor: KeptCursor): Promise<void>
 
   /**
-   * Adds the parts and moves the cursors in one transaction. False, and nothing written, when the cursors are not at
-   * `from` any more: another instance has folded these events, or erased a user of whom some of them may be.
+   * Adds the parts and moves the cursors in one transaction, unless the cursors are not at `from` any more, or the data is
+   * refused.
    */
-  fold(fold: Fold): Promise<boolean>
+  fold(fold: Fold): Promise<FoldOutcome>
 
   /**
    * Takes a user out of everything, but for what is left of them, and moves the cursor behind the erasure, in one
@@ -99,8 +111,14 @@ export interface StatisticsStore extends AsyncDisposable {
    */
   played(of: PlayedQuery): Promise<{ played: Played[] } & Coverage>
 
-  /** How many events are counted of each hour in which they were received. */
-  hours(range: HourRange): Promise<{ hours: HoursPart; cursors: PartitionCursor[] }>
+  /**
+   * How many events are counted of each hour in which they were received, and how many are not, of which the first
+   * `UNCOUNTED_NAMED_MAX` are named. All of one moment.
+   */
+  hours(range: HourRange): Promise<{ hours: HoursPart; uncounted: UncountedHours; cursors: PartitionCursor[] }>
+
+  /** The events of a user that are not counted. */
+  uncountedOf(userId: string): Promise<UncountedPlace[]>
 
   /** Of whom something is counted, in order of their ids. A page costs the same however many users there are. */
   users(of: UsersQuery): Promise<CountedUsers>

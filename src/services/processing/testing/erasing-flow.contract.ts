@@ -170,7 +170,15 @@ async function startCounter(
   { reader, batch }: { reader: ConstructorParameters<typeof Counter>[0]['reader']; batch: number },
 ): Promise<Counting> {
   const statistics = system.use(await openStatistics())
-  const counter = new Counter({ reader, statistics, telemetry, periodMs: 20, batchRecordsMax: batch, now: Date.now })
+  const counter = new Counter({
+    reader,
+    statistics,
+    telemetry,
+    periodMs: 20,
+    batchRecordsMax: batch,
+    now: Date.now,
+    setAside: () => assert.fail(),
+  })
   const stop = new AbortController()
   const running = counter.run(stop.signal)
   system.defer(async () => {

@@ -14,6 +14,7 @@ import { besideContract } from './beside.contract.ts'
 import { chosenEvents, recountDays, recountRecords } from './days.reference.ts'
 import { erasingContract } from './erasing.contract.ts'
 import { playedContract } from './played.contract.ts'
+import { uncountedContract } from './uncounted.contract.ts'
 import { usersContract } from './users.contract.ts'
 import { anyTurningInstant, anyZone, HARD_ZONES } from './zones.arbitrary.ts'
 
@@ -22,6 +23,8 @@ export type OpenedStatistics = AsyncDisposable & {
   statistics: StatisticsStore
   /** Another instance on the same place. */
   openAgain(): Promise<StatisticsStore>
+  /** Has the database refuse what is counted of `REFUSED_SONG` from now on. */
+  refuseSong(): Promise<void>
 }
 
 export type StatisticsAdapter = { name: string; open(): Promise<OpenedStatistics> }
@@ -37,6 +40,7 @@ export function statisticsStoreContract(adapter: StatisticsAdapter): void {
     describe('users', () => usersContract(adapter))
     describe('statistics beside', () => besideContract(adapter))
     describe('erase', () => erasingContract(adapter))
+    describe('what cannot be counted', () => uncountedContract(adapter))
     describe('several instances', () => instanceContract(adapter))
   })
 }
@@ -66,13 +70,18 @@ function foldContract({ open }: StatisticsAdapter): void {
     const { statistics } = place
     await statistics.checkReady()
     assert.deepEqual(await statistics.cursors(), [])
-    assert.deepEqual(await statistics.totals({}), { rollup: EMPTY_ROLLUP, cursors: [], updated: undefined })
+    assert.deepEqual(await statistics.totals({}), {
+      rollup: EMPTY_ROLLUP,
+      cursors: [],
+      updated: undefined,
+      uncounted: 0,
+    })
 
     const [first, second] = [manyEvents(40, 1), manyEvents(40, 2)]
     const [half, whole] = [[cursor(RUNS, 0, 40)], [cursor(RUNS, 0, 60), cursor(PLAYS, 3, 20)]]
-    assert.equal(await statistics.fold({ from: [], to: half, parts: foldEvents(first), now: 5 }), true)
+    assert.equal((await statistics.fold({ from: [], to: half, parts: foldEvents(first), now: 5 })).kind, 'folded')
     assert.deepEqual(await statistics.cursors(), half)
-    assert.equal(await statistics.fold({ from: half, to: whole, parts: foldEvents(second), now: 7 }), true)
+    assert.equal((await statistics.fold({ from: half, to: whole, parts: foldEvents(second), now: 7 })).kind, 'folded')
     const totals = await statistics.totals({})
     assert.equal(formatCursors(totals.cursors), formatCursors(whole))
     assert.equal(totals.updated, 7)
@@ -84,7 +93,7 @@ function foldContract({ open }: StatisticsAdapter): void {
     const { statistics } = place
     const [one, two] = [[cursor(RUNS, 0, 1)], [cursor(RUNS, 0, 9)]]
     await statistics.fold({ from: [], to: one, parts: foldEvents(manyEvents(1)), now: 5 })
-    assert.equal(await statistics.fold({ from: one, to: two, parts: foldEvents([]), now: 8 }), true)
+    assert.equal((await statistics.fold({ from: one, to: two, parts: foldEvents([]), now: 8 })).kind, 'folded')
     const { cursors, updated } = await statistics.totals({})
     assert.deepEqual({ cursors, updated }, { cursors: two, updated: 5 })
   })
@@ -97,10 +106,15 @@ function foldContract({ open }: StatisticsAdapter): void {
     await other.fold({ from: [], to, parts, now: 5 })
     await place.statistics.clear()
     for (const statistics of [place.statistics, other]) {
-      assert.deepEqual(await statistics.totals({}), { rollup: EMPTY_ROLLUP, cursors: [], updated: undefined })
+      assert.deepEqual(await statistics.totals({}), {
+        rollup: EMPTY_ROLLUP,
+        cursors: [],
+        updated: undefined,
+        uncounted: 0,
+      })
     }
-    assert.equal(await other.fold({ from: to, to: [cursor(RUNS, 0, 30)], parts, now: 6 }), false)
-    assert.equal(await other.fold({ from: [], to, parts, now: 7 }), true)
+    assert.equal((await other.fold({ from: to, to: [cursor(RUNS, 0, 30)], parts, now: 6 })).kind, 'overtaken')
+    assert.equal((await other.fold({ from: [], to, parts, now: 7 })).kind, 'folded')
     assert.deepEqual(toStatistics((await place.statistics.totals({})).rollup), recount(manyEvents(20), {}))
   })
 
@@ -113,14 +127,14 @@ function foldContract({ open }: StatisticsAdapter): void {
     const before = await statistics.totals({})
     const further = [cursor(RUNS, 0, 9), cursor(RUNS, 1, 9)]
     for (const from of [[], [cursor(RUNS, 0, 3)], [cursor(RUNS, 0, 3), cursor(RUNS, 1, 4)]]) {
-      assert.equal(await statistics.fold({ from, to: further, parts, now: 2 }), false)
+      assert.equal((await statistics.fold({ from, to: further, parts, now: 2 })).kind, 'overtaken')
     }
     assert.equal(
-      await statistics.fold({ from: [cursor(PLAYS, 0, 1)], to: [cursor(PLAYS, 0, 2)], parts, now: 2 }),
-      false,
+      (await statistics.fold({ from: [cursor(PLAYS, 0, 1)], to: [cursor(PLAYS, 0, 2)], parts, now: 2 })).kind,
+      'overtaken',
     )
     assert.deepEqual(await statistics.totals({}), before)
-    assert.equal(await statistics.fold({ from: at, to: further, parts, now: 2 }), true)
+    assert.equal((await statistics.fold({ from: at, to: further, parts, now: 2 })).kind, 'folded')
   })
 
   test('takes some thousands of users at once', async () => {
@@ -184,7 +198,7 @@ function totalsContract({ open }: StatisticsAdapter): void {
       let from: Cursors = []
       for (let next = 1; next <= 100; next++) {
         const to = [cursor(RUNS, 0, next)]
-        assert.equal(await other.fold({ from, to, parts: foldEvents([runOf(next)]), now: next }), true)
+        assert.equal((await other.fold({ from, to, parts: foldEvents([runOf(next)]), now: next })).kind, 'folded')
         from = to
       }
       done = true
@@ -443,7 +457,11 @@ function hoursContract({ open }: StatisticsAdapter): void {
       }),
     ).filter((counted) => counted.events > 0)
     const byHour = (a: CountedHour, b: CountedHour) => a.hour - b.hour || (a.type < b.type ? -1 : 1)
-    assert.deepEqual(await statistics.hours({ from: -99, to: 99 }), { hours: expected.sort(byHour), cursors: from })
+    assert.deepEqual(await statistics.hours({ from: -99, to: 99 }), {
+      hours: expected.sort(byHour),
+      uncounted: { hours: [], events: [] },
+      cursors: from,
+    })
     const { hours } = await statistics.hours({ from: -1, to: 4 })
     assert.deepEqual(
       hours,
@@ -474,7 +492,7 @@ function instanceContract({ open }: StatisticsAdapter): void {
       const instances = [place.statistics, await place.openAgain()]
       const fold = (statistics: StatisticsStore, partition: number) =>
         statistics.fold({ from: [], to: [cursor(RUNS, partition, 1)], parts: foldEvents([runOf(1)]), now: 1 })
-      assert.deepEqual(await Promise.all(instances.map(fold)), [true, true])
+      assert.deepEqual(await Promise.all(instances.map(fold)), [{ kind: 'folded' }, { kind: 'folded' }])
       assert.equal((await place.statistics.totals({})).rollup.runs, 2)
     }
   })
@@ -508,7 +526,8 @@ async function foldAll(
     if (some.length === 0) return folded
     const events = some.flatMap((page) => page.events)
     const to = some.map((page) => page.to)
-    if (await statistics.fold({ from, to, parts: foldEvents(events), now: 1 })) folded += events.length
+    const { kind } = await statistics.fold({ from, to, parts: foldEvents(events), now: 1 })
+    if (kind === 'folded') folded += events.length
   }
 }
 

@@ -71,7 +71,7 @@ export function usersContract({ open }: StatisticsAdapter): void {
 
 async function fold(statistics: StatisticsStore, events: readonly RunifyEvent[]): Promise<void> {
   const to = [{ topic: CATALOGUE.running_stats.topic, partition: 0, next: events.length }]
-  assert.equal(await statistics.fold({ from: [], to, parts: foldEvents(events), now: 1 }), true)
+  assert.equal((await statistics.fold({ from: [], to, parts: foldEvents(events), now: 1 })).kind, 'folded')
 }
 
 function recount(

@@ -58,7 +58,7 @@ async function addScopes(session: MysqlSession, scopes: readonly Scope[]): Promi
 }
 
 async function addSpans(session: MysqlSession, spans: readonly Span[]): Promise<void> {
-  const places = spans.map(({ user_id, day }) => `(${literal(scopeOf(user_id))},${day})`)
+  const places = spans.map(({ user_id, day }) => rowLiteral([scopeOf(user_id), day]))
   const rows = await session.query<Row[]>(
     `SELECT scope, day, total, best, quarters FROM quarter_hours WHERE (scope, day) IN (${places}) FOR UPDATE`,
   )
@@ -101,8 +101,8 @@ async function insert(
 export async function readScope<DB>(database: MysqlDatabase<DB>, query: ScopeQuery): Promise<ScopeReading> {
   const [head, ...spans] = await database.select<HeadRow & SpanRow>(scopeStatement(query))
   const { version, total, best, cursors } = head as HeadRow
-  const rows = (JSON.parse(cursors ?? '[]') as [string, number, number, number | null][]).map(
-    ([topic, partition_id, next, updated]) => ({ topic, partition_id, next, updated }),
+  const rows = (JSON.parse(cursors ?? '[]') as [string, number, number, number | null, number][]).map(
+    ([topic, partition_id, next, updated, uncounted]) => ({ topic, partition_id, next, updated, uncounted }),
   )
   return {
     version: version ?? undefined,
@@ -130,7 +130,7 @@ function scopeStatement({ user_id, ranges, limit, known }: ScopeQuery): string {
   )
   const head =
     'SELECT s.version, s.total, s.best, c.cursors, NULL AS day, NULL AS span_total, NULL AS quarters FROM ' +
-    '(SELECT (SELECT CAST(JSON_ARRAYAGG(JSON_ARRAY(topic, partition_id, next, updated)) AS CHAR) FROM counted_cursors) ' +
+    '(SELECT (SELECT CAST(JSON_ARRAYAGG(JSON_ARRAY(topic, partition_id, next, updated, uncounted)) AS CHAR) FROM counted_cursors) ' +
     `AS cursors) c LEFT JOIN scope_totals s ON s.scope = ${scope}`
   return `${head} ${spans.join(' ')}`
 }

@@ -1,18 +1,20 @@
 import type { Kysely } from 'kysely'
 import { type KeptCursor, markColumns, nextOf, type PartitionCursor } from '../../../../log/position.ts'
-import type { MysqlDatabase, MysqlOptions } from '../../../../store/mysql/database.ts'
+import type { Ending, MysqlDatabase, MysqlOptions } from '../../../../store/mysql/database.ts'
+import { mysqlErrorKind, mysqlErrorName } from '../../../../store/mysql/error.ts'
 import { rowLiteral } from '../../../../store/mysql/literal.ts'
 import { emptyTables, type Opening, openMysqlDatabase } from '../../../../store/mysql/migrations.ts'
 import type { MysqlSession } from '../../../../store/mysql/session.ts'
 import { History } from '../../days/history.ts'
 import { type ErasedUser, sameErasures, standAt } from '../../erasure/erasing.ts'
-import { isEmptyFold } from '../../fold.ts'
+import { isEmptyFold, isUncountable, refusedFold } from '../../fold.ts'
 import { PlayLists } from '../../plays/play-lists.ts'
 import { readUsers, type UsersQuery } from '../../users/counted-users.ts'
 import type {
   DailyQuery,
   DailyTotals,
   Fold,
+  FoldOutcome,
   PlayedQuery,
   ScopeAt,
   StatisticsBeside,
@@ -29,6 +31,7 @@ import {
   type StatisticsDatabase,
   statisticsMigrations,
 } from '../tables/statistics-tables.ts'
+import { addUncounted, readUncounted, readUncountedOf, removeUncounted } from '../tables/uncounted-tables.ts'
 import { openBeside } from './beside.ts'
 import { addDays, lockEverybody, readScope } from './days.ts'
 import { eraseUser } from './erasing.ts'
@@ -65,17 +68,17 @@ export class MysqlStatistics implements StatisticsStore {
     return this.#database.read((db) => adoptCursor(db, cursor))
   }
 
-  fold({ from, to, parts, now }: Fold): Promise<boolean> {
-    return this.#database.transact(async (session) => {
-      await lockEverybody(session)
-      const at = await countedCursors(session)
-      if (to.some((cursor) => nextOf(at, cursor) !== nextOf(from, cursor))) return { keep: false, result: false }
-      if (!sameErasures(at, from)) return { keep: false, result: false }
-      await addDays(session, parts.days)
-      await addHours(session, parts.hours)
-      await addPlays(session, parts.plays)
-      await moveCursors(session, { to, updated: isEmptyFold(parts) ? null : now })
-      return { keep: true, result: true }
+  fold(fold: Fold): Promise<FoldOutcome> {
+    return this.#database.transact(async (session): Promise<Ending<FoldOutcome>> => {
+      try {
+        const folded = await foldParts(session, fold)
+        return { keep: folded, result: { kind: folded ? 'folded' : 'overtaken' } }
+      } catch (error) {
+        const kind = mysqlErrorKind(error)
+        const isRefusal = kind === 'refused' || kind === 'duplicate' || isUncountable(error)
+        if (!isRefusal) throw error
+        return { keep: false, result: refusedFold(mysqlErrorName(error)) }
+      }
     })
   }
 
@@ -85,6 +88,7 @@ export class MysqlStatistics implements StatisticsStore {
       if (!standAt(await countedCursors(session), erased.from)) return { keep: false, result: false }
       await eraseUser(session, erased)
       await addHours(session, erased.hours)
+      await removeUncounted(session, erased.uncounted)
       await moveCursors(session, { to: [erased.to], updated: erased.now })
       return { keep: true, result: true }
     })
@@ -109,8 +113,13 @@ export class MysqlStatistics implements StatisticsStore {
   hours(range: HourRange): ReturnType<StatisticsStore['hours']> {
     return this.#snapshot(async (db) => ({
       hours: await readHours(db, range),
+      uncounted: await readUncounted(db, range),
       cursors: (await readCursors(db)).cursors,
     }))
+  }
+
+  uncountedOf(userId: string): ReturnType<StatisticsStore['uncountedOf']> {
+    return this.#database.read((db) => readUncountedOf(db, userId))
   }
 
   users(of: UsersQuery): ReturnType<StatisticsStore['users']> {
@@ -137,6 +146,20 @@ export class MysqlStatistics implements StatisticsStore {
   [Symbol.asyncDispose](): Promise<void> {
     return this.#database[Symbol.asyncDispose]()
   }
+}
+
+/** False where the cursors are not at `from`. */
+async function foldParts(session: MysqlSession, { from, to, parts, uncounted, now }: Fold): Promise<boolean> {
+  await lockEverybody(session)
+  const at = await countedCursors(session)
+  if (to.some((cursor) => nextOf(at, cursor) !== nextOf(from, cursor))) return false
+  if (!sameErasures(at, from)) return false
+  await addDays(session, parts.days)
+  await addHours(session, parts.hours)
+  await addPlays(session, parts.plays)
+  await moveCursors(session, { to, updated: isEmptyFold(parts) ? null : now })
+  if (uncounted !== undefined) await addUncounted(session, uncounted)
+  return true
 }
 
 async function countedCursors(session: MysqlSession): Promise<PartitionCursor[]> {

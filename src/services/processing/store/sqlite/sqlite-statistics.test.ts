@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import type { Migration } from 'kysely/migration'
 import { openReader } from '../../../../store/sqlite/database.ts'
+import { refuseSongInSqlite } from '../../testing/refused-song.fixture.ts'
 import { type OpenedStatistics, statisticsStoreContract } from '../../testing/statistics-store.contract.ts'
 import { type StatisticsDatabase, statisticsMigrations } from '../tables/statistics-tables.ts'
 import { openSqliteStatistics } from './sqlite-statistics.ts'
@@ -13,7 +14,8 @@ async function openSqlite(): Promise<OpenedStatistics> {
   const stack = new AsyncDisposableStack()
   const { path: dir } = stack.use(await mkdtempDisposable(join(tmpdir(), 'runify-statistics-')))
   const openAgain = async () => stack.use(await openSqliteStatistics({ dir }))
-  return { statistics: await openAgain(), openAgain, [Symbol.asyncDispose]: () => stack.disposeAsync() }
+  const refuseSong = async () => refuseSongInSqlite(dir)
+  return { statistics: await openAgain(), openAgain, refuseSong, [Symbol.asyncDispose]: () => stack.disposeAsync() }
 }
 
 statisticsStoreContract({ name: 'SQLite', open: openSqlite })
@@ -34,4 +36,4 @@ test('Statistics of the first release are counted anew from the beginning of the
   assert.equal((await statistics.totals({})).rollup.runs, 0)
 })
 
-type Released = Pick<StatisticsDatabase, 'counted_cursors'>
+type Released = { counted_cursors: Omit<StatisticsDatabase['counted_cursors'], 'uncounted'> }

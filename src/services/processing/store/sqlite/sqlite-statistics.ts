@@ -4,16 +4,23 @@ import type { Kysely } from 'kysely'
 import { DataFile } from '../../../../disk/data-file.ts'
 import { openDerived, type SetAside } from '../../../../disk/set-aside.ts'
 import { type KeptCursor, markColumns, nextOf, type PartitionCursor } from '../../../../log/position.ts'
-import { openReader, openSqlite, type SqliteConnection, transact } from '../../../../store/sqlite/database.ts'
+import {
+  isRefusal,
+  openReader,
+  openSqlite,
+  type SqliteConnection,
+  transact,
+} from '../../../../store/sqlite/database.ts'
 import { History } from '../../days/history.ts'
 import { type ErasedUser, sameErasures, standAt } from '../../erasure/erasing.ts'
-import { isEmptyFold } from '../../fold.ts'
+import { isEmptyFold, isUncountable, refusedFold } from '../../fold.ts'
 import { PlayLists } from '../../plays/play-lists.ts'
 import { readUsers, type UsersQuery } from '../../users/counted-users.ts'
 import type {
   DailyQuery,
   DailyTotals,
   Fold,
+  FoldOutcome,
   PlayedQuery,
   ScopeAt,
   StatisticsBeside,
@@ -33,6 +40,7 @@ import {
   type StatisticsDatabase,
   statisticsMigrations,
 } from '../tables/statistics-tables.ts'
+import { prepareUncounted, readUncounted, readUncountedOf } from '../tables/uncounted-tables.ts'
 import { openBeside } from './beside.ts'
 import { prepareDays, prepareScopeReading } from './days.ts'
 import { prepareErasing } from './erasing.ts'
@@ -100,22 +108,15 @@ class SqliteStatistics implements StatisticsStore {
     return this.#file.guard(() => adoptCursor(this.#reader, cursor))
   }
 
-  fold({ from, to, parts, now }: Fold): Promise<boolean> {
-    return this.#file.guard(() =>
-      transact(this.#writer, () => {
-        for (const { topic, partition } of to) {
-          const row = this.#statements.cursor.get(topic, partition) as { next: number } | undefined
-          if ((row?.next ?? 0) !== nextOf(from, { topic, partition })) return false
-        }
-        if (!sameErasures(this.#counted(), from)) return false
-        this.#statements.addDays(parts.days)
-        this.#statements.addHours(parts.hours)
-        this.#statements.addPlays(parts.plays)
-        const updated = isEmptyFold(parts) ? null : now
-        for (const cursor of to) this.#moveCursor(cursor, updated)
-        return true
-      }),
-    )
+  fold(fold: Fold): Promise<FoldOutcome> {
+    return this.#file.guard((): FoldOutcome => {
+      try {
+        return { kind: transact(this.#writer, () => this.#fold(fold)) ? 'folded' : 'overtaken' }
+      } catch (error) {
+        if (isRefusal(error) || isUncountable(error)) return refusedFold((error as Error).message)
+        throw error
+      }
+    })
   }
 
   erase(erased: ErasedUser): Promise<boolean> {
@@ -124,6 +125,7 @@ class SqliteStatistics implements StatisticsStore {
         if (!standAt(this.#counted(), erased.from)) return false
         this.#statements.erase(erased)
         this.#statements.addHours(erased.hours)
+        this.#statements.uncounted.remove(erased.uncounted)
         this.#moveCursor(erased.to, erased.now)
         return true
       }),
@@ -150,9 +152,14 @@ class SqliteStatistics implements StatisticsStore {
     return this.#file.guard(() =>
       this.#reader.transaction().execute(async (db) => ({
         hours: await readHours(db, range),
+        uncounted: await readUncounted(db, range),
         cursors: (await readCursors(db)).cursors,
       })),
     )
+  }
+
+  uncountedOf(userId: string): ReturnType<StatisticsStore['uncountedOf']> {
+    return this.#file.guard(() => readUncountedOf(this.#reader, userId))
   }
 
   users(of: UsersQuery): ReturnType<StatisticsStore['users']> {
@@ -169,6 +176,22 @@ class SqliteStatistics implements StatisticsStore {
         for (const table of STATISTICS_TABLES) this.#writer.exec(`DELETE FROM ${table}`)
       }),
     )
+  }
+
+  /** False where the cursors are not at `from`. */
+  #fold({ from, to, parts, uncounted, now }: Fold): boolean {
+    for (const { topic, partition } of to) {
+      const row = this.#statements.cursor.get(topic, partition) as { next: number } | undefined
+      if ((row?.next ?? 0) !== nextOf(from, { topic, partition })) return false
+    }
+    if (!sameErasures(this.#counted(), from)) return false
+    this.#statements.addDays(parts.days)
+    this.#statements.addHours(parts.hours)
+    this.#statements.addPlays(parts.plays)
+    const updated = isEmptyFold(parts) ? null : now
+    for (const cursor of to) this.#moveCursor(cursor, updated)
+    if (uncounted !== undefined) this.#statements.uncounted.add(uncounted)
+    return true
   }
 
   #counted(): PartitionCursor[] {
@@ -194,7 +217,7 @@ class SqliteStatistics implements StatisticsStore {
 
 /** Straight on the driver, for it is what statistics are asked most: one moment, and nothing awaits in between. */
 function prepareReading(database: DatabaseSync): ScopeReader {
-  const cursors = database.prepare('SELECT topic, partition_id, next, updated FROM counted_cursors')
+  const cursors = database.prepare('SELECT topic, partition_id, next, updated, uncounted FROM counted_cursors')
   const readScope = prepareScopeReading(database)
   return async (query) => {
     database.exec('BEGIN')
@@ -209,7 +232,7 @@ function prepareReading(database: DatabaseSync): ScopeReader {
 function prepareStatements(database: DatabaseSync) {
   const add = { days: prepareDays(database), plays: preparePlays(database) }
   return {
-    cursors: database.prepare('SELECT topic, partition_id, next, updated FROM counted_cursors'),
+    cursors: database.prepare('SELECT topic, partition_id, next, updated, uncounted FROM counted_cursors'),
     cursor: database.prepare('SELECT next FROM counted_cursors WHERE topic = ? AND partition_id = ?'),
     moveCursor: database.prepare(
       'INSERT INTO counted_cursors (topic, partition_id, next, updated, log_id, append_time) VALUES (?, ?, ?, ?, ?, ?) ' +
@@ -220,5 +243,6 @@ function prepareStatements(database: DatabaseSync) {
     addHours: prepareHours(database),
     addPlays: add.plays,
     erase: prepareErasing(database, add),
+    uncounted: prepareUncounted(database),
   }
 }

@@ -2,11 +2,12 @@ import { type Kysely, sql } from 'kysely'
 import type { Migration } from 'kysely/migration'
 import { type KeptCursor, type MarkColumns, markColumns, readMark } from '../../../../log/position.ts'
 import { columnType, type Dialect, uuidToBytes } from '../../../../store/columns.ts'
-import { addMarks } from '../../../../store/mark-columns.ts'
+import { addColumns, addMarks } from '../../../../store/mark-columns.ts'
 import type { Coverage } from '../statistics-store.ts'
 import { type CountedHourRow, createCountedHours } from './counted-hours-tables.ts'
 import { createDayTables, DAY_TABLES } from './day-tables.ts'
 import { createPlayTables, PLAY_TABLES, type PlaysDatabase } from './play-tables.ts'
+import { createUncounted, type UncountedRow } from './uncounted-tables.ts'
 
 /** The tables of the statistics, and what SQLite and MySQL do with them alike. */
 
@@ -15,12 +16,25 @@ export type StatisticsDatabase = PlaysDatabase & {
   scope_totals: { scope: Uint8Array; version: number; total: Uint8Array }
   counted_hours: CountedHourRow
   counted_cursors: CursorRow
+  uncounted_events: UncountedRow
 }
 
-export type CursorRow = { topic: string; partition_id: number; next: number; updated: number | null } & MarkColumns
+export type CursorRow = {
+  topic: string
+  partition_id: number
+  next: number
+  updated: number | null
+  uncounted: number
+} & MarkColumns
 
 /** What `clear` empties. */
-export const STATISTICS_TABLES = [...DAY_TABLES, ...PLAY_TABLES, 'counted_hours', 'counted_cursors'] as const
+export const STATISTICS_TABLES = [
+  ...DAY_TABLES,
+  ...PLAY_TABLES,
+  'counted_hours',
+  'uncounted_events',
+  'counted_cursors',
+] as const
 export type StatisticsTable = (typeof STATISTICS_TABLES)[number]
 
 /** Everybody's scope is no bytes, which no user's 16 are. */
@@ -56,7 +70,8 @@ export async function adoptCursor(
 export function coverageOf(rows: readonly Omit<CursorRow, keyof MarkColumns>[]): Coverage {
   const cursors = rows.map(({ topic, partition_id, next }) => ({ topic, partition: partition_id, next }))
   const times = rows.map(({ updated }) => updated).filter((time) => time !== null)
-  return { cursors, updated: times.length === 0 ? undefined : Math.max(...times) }
+  const uncounted = rows.reduce((sum, row) => sum + row.uncounted, 0)
+  return { cursors, updated: times.length === 0 ? undefined : Math.max(...times), uncounted }
 }
 
 export function statisticsMigrations(dialect: Dialect): Record<string, Migration> {
@@ -72,6 +87,12 @@ export function statisticsMigrations(dialect: Dialect): Record<string, Migration
     '003_quarter_hours': { up: (db) => createDayTables(db, dialect) },
     '004_plays': { up: (db) => createPlays(db, dialect) },
     '005_log_marks': { up: (db) => addMarks(db, 'counted_cursors', dialect) },
+    '006_uncounted': {
+      up: async (db) => {
+        await createUncounted(db, dialect)
+        await addColumns(db, 'counted_cursors', { uncounted: 'integer not null default 0' }, dialect)
+      },
+    },
   }
 }
 
