@@ -18,7 +18,7 @@ const ON_SERVERS = [
   'src/log/kafka/kafka-log.ts',
   'src/store/mysql/mysql-store.ts',
   'src/services/processing/store/mysql/mysql-statistics.ts',
-  'src/store/http-event-reader.ts',
+  'src/clients/http-event-reader.ts',
   'src/services/anomaly-detector/store/mysql-anomalies.ts',
 ]
 const ROOT = fileURLToPath(new URL('..', import.meta.url))

@@ -77,6 +77,6 @@ export async function openAnomalies(
 /** Storage by HTTP where its address is given; undefined where Processing reads the store itself. */
 export async function openReader({ storageUrl: url, readKey: apiKey }: Config): Promise<EventReader | undefined> {
   if (url === undefined) return undefined
-  const { HttpEventReader } = await import('./store/http-event-reader.ts')
+  const { HttpEventReader } = await import('./clients/http-event-reader.ts')
   return new HttpEventReader({ url, apiKey })
 }

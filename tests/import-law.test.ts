@@ -16,13 +16,14 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   disk: ['errors'],
   log: ['disk', 'errors', 'events'],
   store: ['disk', 'errors', 'events', 'log'],
+  clients: ['errors', 'events', 'log', 'store'],
   telemetry: ['config', 'disk', 'events', 'log'],
   http: ['config', 'errors', 'events', 'telemetry'],
-  services: ['config', 'disk', 'errors', 'events', 'http', 'log', 'settings', 'store', 'telemetry'],
-  system: ['config', 'disk', 'errors', 'events', 'http', 'log', 'services', 'store', 'telemetry'],
+  services: ['clients', 'config', 'disk', 'errors', 'events', 'http', 'log', 'settings', 'store', 'telemetry'],
+  system: ['clients', 'config', 'disk', 'errors', 'events', 'http', 'log', 'services', 'store', 'telemetry'],
   main: ['config', 'errors', 'system'],
   backup: ['config', 'disk', 'errors', 'events', 'log', 'services', 'store', 'system', 'telemetry'],
-  cli: ['backup', 'config', 'disk', 'errors', 'events', 'log', 'services', 'store', 'system', 'telemetry'],
+  cli: ['backup', 'clients', 'config', 'disk', 'errors', 'events', 'log', 'services', 'store', 'system', 'telemetry'],
 }
 
 /** Files that are of another room than where they lie: settings are read with the configuration, and stand beside what they set. */

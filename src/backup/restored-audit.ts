@@ -1,12 +1,12 @@
 import { openLog, openStatistics, openStore } from '../adapters.ts'
 import type { Config } from '../config.ts'
 import { TOPICS } from '../events/catalogue.ts'
-import type { EpochMs } from '../events/instant.ts'
+import { type EpochMs, MS_PER_HOUR } from '../events/instant.ts'
 import type { EventLog } from '../log/event-log.ts'
 import { lockFolder } from '../log/folder-lock.ts'
 import { auditAnswer } from '../services/analyzer/audit/audit.ts'
 import { Audit } from '../services/analyzer/audit/run.ts'
-import { findCounted, findStore, MS_PER_HOUR } from '../services/analyzer/audit/sources.ts'
+import { findCounted, findStore } from '../services/analyzer/audit/sources.ts'
 
 /** Of all hours together. */
 export type RestoredAudit = {

@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises'
+import { bearer, serviceUrl } from '../clients/service-request.ts'
 import { checkField } from '../events/field.ts'
 import { formatInstant, parseInstant } from '../events/instant.ts'
 import { CommandError, UsageError } from './command.ts'
@@ -32,7 +33,7 @@ export function instantOption(option: string, text: string): string {
 
 /** The address of a path of the service at `base`. */
 export function pathAt(base: URL, path: string): URL {
-  return new URL(base.pathname.replace(/\/$/, '') + path, base)
+  return new URL(serviceUrl(base.href, path))
 }
 
 /** The key of `--key`, of the file that `--key-file` names, or else `standard`. */
@@ -58,7 +59,7 @@ export async function askService(
   { key, ...init }: RequestInit & { key: string | undefined },
 ): Promise<Response> {
   const headers = new Headers(init.headers)
-  if (key !== undefined) headers.set('authorization', `Bearer ${key}`)
+  for (const [name, value] of Object.entries(bearer(key))) headers.set(name, value)
   // A redirect is not followed: it could take the key elsewhere.
   const response = await fetch(url, { ...init, headers, redirect: 'manual' }).catch((error: Error) => {
     throw new CommandError(`${url.origin} does not answer: ${reasonOf(error)}`, { cause: error })

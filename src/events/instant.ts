@@ -7,6 +7,7 @@ const DATE_TIME = /^(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:\.(\d{1,32})
 const DATE = /^(\d{4})-(\d\d)-(\d\d)$/
 const DAYS_IN_MONTH = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
 
+export const MS_PER_HOUR = 3_600_000
 export const MS_PER_DAY = 86_400_000
 
 /**

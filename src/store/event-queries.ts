@@ -40,10 +40,6 @@ type EventTable = {
 export const ERASED_TYPES = ['running_stats', 'music_info'] as const satisfies readonly EventType[]
 export type ErasedType = (typeof ERASED_TYPES)[number]
 
-export const MS_PER_HOUR = 3_600_000
-/** Of a `trace_id` in hex: those of a version 7 are random there, those of a version 8 a hash. */
-export const FINGERPRINT_DIGITS = 12
-
 export type ForgottenTable = {
   log_partition: number
   log_offset: number

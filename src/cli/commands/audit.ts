@@ -1,5 +1,5 @@
 import { readServiceAccess } from '../../config.ts'
-import { formatInstant } from '../../events/instant.ts'
+import { formatInstant, MS_PER_HOUR } from '../../events/instant.ts'
 import { type Command, CommandError, parseOptions, type Terminal, UsageError } from '../command.ts'
 import { askService, instantOption, pathAt, readAddress, readKey } from '../service-options.ts'
 
@@ -22,7 +22,6 @@ Exit codes: 0 nothing differs · 1 something does, or it could not all be compar
 
 export const AUDIT: Command = { summary: 'compare the log, the store and the statistics', help: HELP, run: audit }
 
-const MS_PER_HOUR = 3_600_000
 const HOURS = 24
 const COLUMNS = ['type', 'hour', 'accepted', 'stored', 'counted', 'pending', 'dead_letters', 'forgotten'] as const
 

@@ -1,10 +1,10 @@
 import { styleText } from 'node:util'
+import { SendClient } from '../../clients/send-client.ts'
 import { readServiceAccess } from '../../config.ts'
 import { EVENT_TYPES } from '../../events/catalogue.ts'
 import { type Command, CommandError, oneOf, parseOptions, type Terminal, UsageError, wholeNumber } from '../command.ts'
 import { Progress } from '../progress.ts'
 import { findInput } from '../sending/line-reader.ts'
-import { SendClient } from '../sending/send-client.ts'
 import { type Outcome, sendInputs } from '../sending/sender.ts'
 import { readAddress, readKey } from '../service-options.ts'
 

@@ -1,5 +1,5 @@
 import type { EventType } from '../../events/catalogue.ts'
-import { type EpochMs, formatInstant, MS_PER_DAY, parseDay } from '../../events/instant.ts'
+import { type EpochMs, formatInstant, MS_PER_DAY, MS_PER_HOUR, parseDay } from '../../events/instant.ts'
 import { Random } from './random.ts'
 import { createRunner, type PlannedRun, planRun, type Runner } from './runner.ts'
 import { createSongs, type Song } from './song-catalogue.ts'
@@ -67,7 +67,6 @@ const REPEATED_CHANCE = 0.005
 const SKIPPED_CHANCE = 0.06
 /** Of what a player holds in its memory, a song goes out each so many milliseconds once it is online again. */
 const CATCH_UP_STEP_MS = 40
-const MS_PER_HOUR = 3_600_000
 
 function bySentAt(a: GeneratedEvent, b: GeneratedEvent): number {
   return a.sentAt - b.sentAt

@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { Answer, Decision, SendClient } from '../../clients/send-client.ts'
 import type { EventType } from '../../events/catalogue.ts'
 import { CommandError } from '../command.ts'
 import type { Progress } from '../progress.ts'
 import { EventLineReader } from './event-line.ts'
 import { type Input, readLines } from './line-reader.ts'
 import { Rejections } from './rejections.ts'
-import type { Answer, Decision, SendClient } from './send-client.ts'
 
 export type SenderOptions = {
   type: EventType | undefined

@@ -1,13 +1,14 @@
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { ask, type Question, type Reply } from '../../clients/ask.ts'
+import { bearer, serviceUrl } from '../../clients/service-request.ts'
 import type { Config, ServiceName } from '../../config.ts'
 import { CANARY } from '../../events/catalogue.ts'
 import type { EpochMs } from '../../events/instant.ts'
-import { ask, type Question, type Reply } from '../../http/ask.ts'
 import type { Telemetry } from '../../telemetry.ts'
 import { TITLES } from './diagnosis.ts'
 import type { History } from './history.ts'
-import { pathOf, showKey, type WatcherDeps } from './watcher.ts'
+import type { WatcherDeps } from './watcher.ts'
 
 /** Where a canary passes: the log has it (the Receiver says so), Storage has it, the statistics cover it. */
 export const HOPS = ['accepted', 'stored', 'counted'] as const
@@ -68,7 +69,7 @@ export class CanaryFlights {
     const flight: Flight = { trace_id: undefined, sent: now(), hops: {}, failure: undefined }
     const deadline = AbortSignal.any([signal, AbortSignal.timeout(config.canaryTimeoutMs)])
     try {
-      const headers = showKey(canaryKey)
+      const headers = bearer(canaryKey)
       const accepted = await this.#pass(flight, 'accepted', async () => {
         const reply = await this.#ask('receiver', CANARY.path.slice(1), { method: 'POST', headers })
         return answerOf(reply, 201)
@@ -102,7 +103,7 @@ export class CanaryFlights {
     path: string,
     found: (body: Record<string, unknown>) => boolean,
   ): Promise<Record<string, unknown>> {
-    const headers = showKey(this.#deps.keyOf(service))
+    const headers = bearer(this.#deps.keyOf(service))
     let why = ''
     for (let waitMs = LOOK_MS; !deadline.aborted; waitMs = Math.min(waitMs * 1.5, LOOK_MS_MAX)) {
       const reply = await this.#ask(service, path, { headers })
@@ -117,7 +118,7 @@ export class CanaryFlights {
   async #ask(service: ServiceName, path: string, more: Partial<Question>): Promise<Reply> {
     const address = this.#deps.addressOf(service)
     if (address === undefined) return { kind: 'none', why: 'nobody has said where it is' }
-    return ask({ url: pathOf(address, path), timeoutMs: this.#deps.config.healthTimeoutMs, ...more })
+    return ask({ url: serviceUrl(address, `/${path}`), timeoutMs: this.#deps.config.healthTimeoutMs, ...more })
   }
 
   #remember(flight: Flight): void {

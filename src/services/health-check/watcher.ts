@@ -1,8 +1,9 @@
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { ask, type Reply } from '../../clients/ask.ts'
+import { bearer, serviceUrl } from '../../clients/service-request.ts'
 import { type Config, SERVICES, type ServiceName, URL_VARIABLES } from '../../config.ts'
 import type { EpochMs } from '../../events/instant.ts'
-import { ask, type Reply } from '../../http/ask.ts'
 import type { Telemetry } from '../../telemetry.ts'
 import { TITLES, type Verdict } from './diagnosis.ts'
 import type { History } from './history.ts'
@@ -93,25 +94,17 @@ export class Watcher {
       return { verdict: { kind: 'away', why: `${URL_VARIABLES[service]} does not say where it is` }, says: '' }
     }
     const timeoutMs = config.healthTimeoutMs
-    const ready = await ask({ url: pathOf(address, 'health/ready'), timeoutMs })
+    const ready = await ask({ url: serviceUrl(address, '/health/ready'), timeoutMs })
     const verdict = toVerdict(ready)
     const took = ready.kind === 'answer' ? { ms: ready.ms } : {}
     if (verdict.kind !== 'healthy' || !COUNTING.includes(service)) return { verdict, says: 'Healthy', ...took }
-    const headers = showKey(keyOf(service))
+    const headers = bearer(keyOf(service))
     return {
       verdict,
-      says: toSentence(service, await ask({ url: pathOf(address, 'stats'), headers, timeoutMs })),
+      says: toSentence(service, await ask({ url: serviceUrl(address, '/stats'), headers, timeoutMs })),
       ...took,
     }
   }
-}
-
-export function showKey(key: string | undefined): Record<string, string> {
-  return key === undefined ? {} : { authorization: `Bearer ${key}` }
-}
-
-export function pathOf(address: string, path: string): string {
-  return `${address.replace(/\/$/, '')}/${path}`
 }
 
 function toVerdict(reply: Reply): Verdict {

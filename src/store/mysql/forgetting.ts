@@ -1,15 +1,10 @@
 import { Failure } from '../../errors.ts'
+import { FINGERPRINT_DIGITS, fingerprintOf } from '../../events/fingerprint.ts'
+import { MS_PER_HOUR } from '../../events/instant.ts'
 import { refuseOtherLog } from '../../log/place-in-log.ts'
 import { FORGOTTEN_TOPIC, ForgottenUsers, type Tombstone } from '../../log/tombstone.ts'
 import { uuidFromBytes } from '../columns.ts'
-import {
-  ERASED_TYPES,
-  type ErasedType,
-  FINGERPRINT_DIGITS,
-  isForgotten,
-  MS_PER_HOUR,
-  topicOf,
-} from '../event-queries.ts'
+import { ERASED_TYPES, type ErasedType, isForgotten, topicOf } from '../event-queries.ts'
 import type { ForgetBatch, StoreBatch } from '../event-store.ts'
 import type { Ending, MysqlDatabase } from './database.ts'
 import { literal, markAssignments, rowLiteral, uuidLiteral } from './literal.ts'
@@ -139,7 +134,7 @@ async function eraseSome(session: MysqlSession, { type, partition, tombstone }: 
   const id = uuidLiteral(request_id)
   const kept = rows.map(({ log_partition, log_offset, date_created, tail }) => {
     const hour = Math.floor(date_created / MS_PER_HOUR)
-    return `(${id},${literal(type)},${log_partition},${log_offset},${hour},${Number.parseInt(tail, 16)})`
+    return `(${id},${literal(type)},${log_partition},${log_offset},${hour},${fingerprintOf(tail)})`
   })
   await session.query(`INSERT IGNORE INTO erased_events VALUES ${kept}`)
   const places = rows.map(({ log_partition, log_offset }) => `(${log_partition},${log_offset})`)

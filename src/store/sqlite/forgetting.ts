@@ -1,17 +1,12 @@
 import { setImmediate as others } from 'node:timers/promises'
 import { Failure } from '../../errors.ts'
+import { FINGERPRINT_DIGITS, fingerprintOf } from '../../events/fingerprint.ts'
+import { MS_PER_HOUR } from '../../events/instant.ts'
 import { refuseOtherLog } from '../../log/place-in-log.ts'
 import { markColumns } from '../../log/position.ts'
 import { FORGOTTEN_TOPIC, ForgottenUsers } from '../../log/tombstone.ts'
 import { uuidToBytes } from '../columns.ts'
-import {
-  ERASED_TYPES,
-  type ErasedType,
-  FINGERPRINT_DIGITS,
-  isForgotten,
-  MS_PER_HOUR,
-  topicOf,
-} from '../event-queries.ts'
+import { ERASED_TYPES, type ErasedType, isForgotten, topicOf } from '../event-queries.ts'
 import type { ForgetBatch, StoreBatch } from '../event-store.ts'
 import { type SqliteConnection, transact } from './database.ts'
 
@@ -61,7 +56,7 @@ export function prepareForgetting(database: SqliteConnection) {
     const rows = find.all(uuidToBytes(tombstone.user_id), CHUNK_ROWS) as ErasedRow[]
     for (const { log_partition, log_offset, date_created, tail } of rows) {
       const hour = Math.floor(date_created / MS_PER_HOUR)
-      const fingerprint = Number.parseInt(tail, 16)
+      const fingerprint = fingerprintOf(tail)
       keep.run(uuidToBytes(tombstone.request_id), log_partition, log_offset, hour, fingerprint)
       remove.run(log_partition, log_offset)
       uncount.run(topicOf(type), log_partition)

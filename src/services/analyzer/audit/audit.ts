@@ -1,9 +1,11 @@
 import { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyReply } from 'fastify'
+import type { AuditRange, CountedHour, CountedReader } from '../../../clients/http-counted.ts'
 import { Failure } from '../../../errors.ts'
 import { EVENT_TYPES } from '../../../events/catalogue.ts'
-import { formatInstant } from '../../../events/instant.ts'
+import { FINGERPRINTS } from '../../../events/fingerprint.ts'
+import { formatInstant, MS_PER_HOUR } from '../../../events/instant.ts'
 import type { Parameters } from '../../../http/parameter.ts'
 import { HttpProblem } from '../../../http/problem.ts'
 import type { HttpServer } from '../../../http/server.ts'
@@ -11,14 +13,7 @@ import type { EventLog } from '../../../log/event-log.ts'
 import { nextOf, withoutMarks } from '../../../log/position.ts'
 import { FORGOTTEN_TOPIC } from '../../../log/tombstone.ts'
 import { Audit, type AuditResult } from './run.ts'
-import {
-  type AuditedStore,
-  type AuditRange,
-  type CountedHour,
-  type CountedReader,
-  FINGERPRINTS,
-  MS_PER_HOUR,
-} from './sources.ts'
+import type { AuditedStore } from './sources.ts'
 import { DIFFERENCE_KINDS, type Difference, type HourTally } from './tally.ts'
 
 export type AuditRouteDeps = {

@@ -1,47 +1,15 @@
+import type { AuditRange, CountedHour, CountedReader, UncountedEvent } from '../../../clients/http-counted.ts'
+import type { ReceivedEvent } from '../../../clients/http-event-reader.ts'
 import { Failure, type FailureCode } from '../../../errors.ts'
 import type { EventType } from '../../../events/catalogue.ts'
-import type { EpochMs } from '../../../events/instant.ts'
+import { type EpochMs, MS_PER_HOUR } from '../../../events/instant.ts'
 import type { PartitionCursor } from '../../../log/position.ts'
 import type { EventStore, StoredEvent } from '../../../store/event-store.ts'
-
-/** An event's id, and when it was received. */
-export type ReceivedEvent = { trace_id: string; date_created: EpochMs }
-
-/** Events received at `from` or later and before `to`: whole hours. */
-export type AuditRange = { from: EpochMs; to: EpochMs }
 
 /** What an audit asks of the store: of Storage by HTTP, or of the store itself. */
 export type AuditedStore = Pick<EventStore, 'changes' | 'event'> & {
   /** The events of a type that were received from `from` on and before `to`, in that order, some at a time. */
   received(of: { type: EventType; from: EpochMs; to: EpochMs }): AsyncIterable<ReceivedEvent[]>
-}
-
-/** How many events of a type are counted of an hour, and the sum of the last six bytes of their ids, modulo 2^48. */
-export type CountedHour = { type: EventType; hour: EpochMs; events: number; fingerprint: number }
-
-export type UncountedEvent = {
-  type: EventType
-  trace_id: string
-  partition: number
-  offset: number
-  date_created: EpochMs
-  /** Why, for people. */
-  detail: string
-}
-
-/** What Processing has set aside, because it cannot be counted: by hours, and the first by name. */
-export type Uncounted = { hours: CountedHour[]; events: UncountedEvent[] }
-
-export type Counted = { hours: CountedHour[]; uncounted: Uncounted; cursors: PartitionCursor[] }
-
-/** What Processing has counted of the hours that begin at `from` or later and before `to`. */
-export type CountedReader = (range: AuditRange) => Promise<Counted>
-
-export const MS_PER_HOUR = 3_600_000
-export const FINGERPRINTS = 2 ** 48
-
-export function fingerprintOf({ trace_id }: { trace_id: string }): number {
-  return Number.parseInt(trace_id.slice(-12), 16)
 }
 
 const PAGE_EVENTS = 1000
@@ -62,7 +30,7 @@ export function findStore({ here, url, apiKey }: Place<EventStore>): () => Promi
   return async () => {
     const address = url()
     if (address === undefined) throw unknownPlace('store_unavailable', 'RUNIFY_STORAGE_URL', 'Storage')
-    const { HttpEventReader } = await import('../../../store/http-event-reader.ts')
+    const { HttpEventReader } = await import('../../../clients/http-event-reader.ts')
     return new HttpEventReader({ url: address, apiKey: apiKey() })
   }
 }
@@ -88,7 +56,7 @@ export function findCounted({ here, url, apiKey }: Place<StatisticsHere>): Count
   return async (range) => {
     const address = url()
     if (address === undefined) throw unknownPlace('statistics_unavailable', 'RUNIFY_PROCESSING_URL', 'Processing')
-    const { httpCounted } = await import('./http-counted.ts')
+    const { httpCounted } = await import('../../../clients/http-counted.ts')
     return httpCounted({ url: address, apiKey: apiKey() })(range)
   }
 }

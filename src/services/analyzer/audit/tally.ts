@@ -1,6 +1,9 @@
+import type { AuditRange } from '../../../clients/http-counted.ts'
+import type { ReceivedEvent } from '../../../clients/http-event-reader.ts'
 import { EVENT_TYPES, type EventType } from '../../../events/catalogue.ts'
+import { FINGERPRINTS, fingerprintOf } from '../../../events/fingerprint.ts'
 import type { EpochMs } from '../../../events/instant.ts'
-import { type AuditRange, FINGERPRINTS, fingerprintOf, MS_PER_HOUR, type ReceivedEvent } from './sources.ts'
+import { MS_PER_HOUR } from '../../../events/instant.ts'
 
 /** What was found of the events of a type that were received in an hour. */
 export type HourTally = {
@@ -94,7 +97,7 @@ export class AuditTally {
     tally.stored++
     if (!counted) return
     tally.countable.events++
-    tally.countable.fingerprint = (tally.countable.fingerprint + fingerprintOf(row)) % FINGERPRINTS
+    tally.countable.fingerprint = (tally.countable.fingerprint + fingerprintOf(row.trace_id)) % FINGERPRINTS
   }
 }
 
@@ -119,13 +122,13 @@ export class Buckets {
   add(event: ReceivedEvent): void {
     const at = this.#at(event)
     this.#counts[at] = (this.#counts[at] as number) + 1
-    this.#sums[at] = ((this.#sums[at] as number) + fingerprintOf(event)) % FINGERPRINTS
+    this.#sums[at] = ((this.#sums[at] as number) + fingerprintOf(event.trace_id)) % FINGERPRINTS
   }
 
   remove(event: ReceivedEvent): void {
     const at = this.#at(event)
     this.#counts[at] = (this.#counts[at] as number) - 1
-    this.#sums[at] = ((this.#sums[at] as number) - fingerprintOf(event) + FINGERPRINTS) % FINGERPRINTS
+    this.#sums[at] = ((this.#sums[at] as number) - fingerprintOf(event.trace_id) + FINGERPRINTS) % FINGERPRINTS
   }
 
   /** The times in which what was added and what was taken away differ. */

@@ -6,7 +6,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { readConfig } from '../../../config.ts'
 import { CATALOGUE, type RunifyEvent, TOPICS } from '../../../events/catalogue.ts'
 import { encodeEvent } from '../../../events/codec.ts'
-import { formatInstant } from '../../../events/instant.ts'
+import { formatInstant, MS_PER_HOUR } from '../../../events/instant.ts'
 import { buryLetters } from '../../../log/dead-letter.ts'
 import type { EventLog } from '../../../log/event-log.ts'
 import { nextOf } from '../../../log/position.ts'
@@ -22,7 +22,7 @@ import { refuseSongInSqlite } from '../../processing/testing/refused-song.fixtur
 import { uncountedLetter } from '../../processing/uncounted.ts'
 import { StorageConsumer } from '../../storage/consumer.ts'
 import { createStorage } from '../../storage/storage.ts'
-import { findCounted, findStore, MS_PER_HOUR } from '../audit/sources.ts'
+import { findCounted, findStore } from '../audit/sources.ts'
 import { type LogUnderTest, listen } from './analyzer.fixture.ts'
 
 /** A whole flow whose parts a test moves on, and in which it damages what is stored. */

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { ask } from '../../../http/ask.ts'
+import { ask } from '../../../clients/ask.ts'
 import type { Telemetry } from '../../../telemetry.ts'
 import type { Anomaly } from '../anomaly.ts'
 import type { WebhookStore } from '../store/webhook-store.ts'

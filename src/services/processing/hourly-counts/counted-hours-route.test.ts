@@ -4,11 +4,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { readConfig } from '../../../config.ts'
+import { MS_PER_HOUR } from '../../../events/instant.ts'
 import { HttpServer } from '../../../http/server.ts'
 import { createTelemetry } from '../../../telemetry.ts'
 import { foldEvents } from '../fold.ts'
 import { openSqliteStatistics } from '../store/sqlite/sqlite-statistics.ts'
-import { MS_PER_HOUR } from './counted-hours.ts'
 import { addCountedHours } from './counted-hours-route.ts'
 
 test('GET /stats/counted tells the hours that begin in a range of at most 366 days', async () => {

@@ -1,11 +1,12 @@
 import { EVENT_TYPES } from '../../../events/catalogue.ts'
-import { formatInstant, MS_PER_DAY } from '../../../events/instant.ts'
+import { FINGERPRINTS } from '../../../events/fingerprint.ts'
+import { formatInstant, MS_PER_DAY, MS_PER_HOUR } from '../../../events/instant.ts'
 import { invalidParameter, type Parameters } from '../../../http/parameter.ts'
 import type { HttpServer } from '../../../http/server.ts'
 import { AS_OF, COUNT } from '../schemas.ts'
 import type { StatisticsStore } from '../store/statistics-store.ts'
 import { UNCOUNTED_NAMED_MAX } from '../uncounted.ts'
-import { type CountedHour, FINGERPRINTS, MS_PER_HOUR } from './counted-hours.ts'
+import type { CountedHour } from './counted-hours.ts'
 
 const DAYS_MAX = 366
 

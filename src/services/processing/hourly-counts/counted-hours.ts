@@ -1,4 +1,6 @@
 import type { EventType, RunifyEvent } from '../../../events/catalogue.ts'
+import { FINGERPRINTS, fingerprintOf } from '../../../events/fingerprint.ts'
+import { MS_PER_HOUR } from '../../../events/instant.ts'
 
 /** What an audit compares: the events of a type that were received in an hour, as a number and a fingerprint. */
 export type CountedHour = {
@@ -11,9 +13,6 @@ export type CountedHour = {
 }
 
 export type HoursPart = readonly CountedHour[]
-
-export const MS_PER_HOUR = 3_600_000
-export const FINGERPRINTS = 2 ** 48
 
 export function foldHours(events: Iterable<RunifyEvent>): HoursPart {
   const folded = new Map<string, CountedHour>()
@@ -29,9 +28,4 @@ export function foldHours(events: Iterable<RunifyEvent>): HoursPart {
     entry.fingerprint = (entry.fingerprint + fingerprintOf(trace_id)) % FINGERPRINTS
   }
   return [...folded.values()]
-}
-
-/** The last six bytes of an id as a number: those of a version 7 are random, those of a version 8 a hash. */
-export function fingerprintOf(traceId: string): number {
-  return Number.parseInt(traceId.slice(-12), 16)
 }

@@ -1,10 +1,11 @@
 import type { DatabaseSync } from 'node:sqlite'
 import { type Kysely, sql } from 'kysely'
 import type { EventType } from '../../../../events/catalogue.ts'
+import { FINGERPRINTS } from '../../../../events/fingerprint.ts'
 import type { Dialect } from '../../../../store/columns.ts'
 import { rowLiteral } from '../../../../store/mysql/literal.ts'
 import type { MysqlSession } from '../../../../store/mysql/session.ts'
-import { FINGERPRINTS, type HoursPart } from '../../hourly-counts/counted-hours.ts'
+import type { HoursPart } from '../../hourly-counts/counted-hours.ts'
 import type { StatisticsDatabase } from './statistics-tables.ts'
 
 /** The table `counted_hours`: how it is made, added to and read. */

@@ -1,10 +1,12 @@
 import type { DatabaseSync } from 'node:sqlite'
 import { type Kysely, sql } from 'kysely'
 import { CATALOGUE, type EventType } from '../../../../events/catalogue.ts'
+import { FINGERPRINTS, fingerprintOf } from '../../../../events/fingerprint.ts'
+import { MS_PER_HOUR } from '../../../../events/instant.ts'
 import { type Dialect, uuidFromBytes, uuidToBytes } from '../../../../store/columns.ts'
 import { rowLiteral } from '../../../../store/mysql/literal.ts'
 import type { MysqlSession } from '../../../../store/mysql/session.ts'
-import { type CountedHour, FINGERPRINTS, fingerprintOf, MS_PER_HOUR } from '../../hourly-counts/counted-hours.ts'
+import type { CountedHour } from '../../hourly-counts/counted-hours.ts'
 import {
   DETAIL_CHARACTERS_MAX,
   UNCOUNTED_NAMED_MAX,

@@ -1,8 +1,32 @@
-import { Failure } from '../../../errors.ts'
-import { EVENT_TYPES } from '../../../events/catalogue.ts'
-import { formatInstant, parseInstant } from '../../../events/instant.ts'
-import type { PartitionCursor } from '../../../log/position.ts'
-import type { Counted, CountedHour, CountedReader, UncountedEvent } from './sources.ts'
+import { Failure } from '../errors.ts'
+import { EVENT_TYPES, type EventType } from '../events/catalogue.ts'
+import { type EpochMs, formatInstant, parseInstant } from '../events/instant.ts'
+import type { PartitionCursor } from '../log/position.ts'
+import { bearer, serviceUrl } from './service-request.ts'
+
+/** Events received at `from` or later and before `to`: whole hours. */
+export type AuditRange = { from: EpochMs; to: EpochMs }
+
+/** How many events of a type are counted of an hour, and the sum of the last six bytes of their ids, modulo 2^48. */
+export type CountedHour = { type: EventType; hour: EpochMs; events: number; fingerprint: number }
+
+export type UncountedEvent = {
+  type: EventType
+  trace_id: string
+  partition: number
+  offset: number
+  date_created: EpochMs
+  /** Why, for people. */
+  detail: string
+}
+
+/** What Processing has set aside, because it cannot be counted: by hours, and the first by name. */
+export type Uncounted = { hours: CountedHour[]; events: UncountedEvent[] }
+
+export type Counted = { hours: CountedHour[]; uncounted: Uncounted; cursors: PartitionCursor[] }
+
+/** What Processing has counted of the hours that begin at `from` or later and before `to`. */
+export type CountedReader = (range: AuditRange) => Promise<Counted>
 
 const ANSWER_MS_MAX = 15_000
 
@@ -20,13 +44,12 @@ type WireCounted = {
  * (retryable) when Processing does not answer, or answers something else.
  */
 export function httpCounted({ url, apiKey }: { url: string; apiKey: string | undefined }): CountedReader {
-  const base = url.endsWith('/') ? url : `${url}/`
-  const headers: Record<string, string> = apiKey === undefined ? {} : { authorization: `Bearer ${apiKey}` }
+  const headers = bearer(apiKey)
   return async ({ from, to }) => {
     const query = new URLSearchParams({ from: formatInstant(from), to: formatInstant(to) })
     try {
       const signal = AbortSignal.timeout(ANSWER_MS_MAX)
-      const response = await fetch(new URL(`stats/counted?${query}`, base), { headers, signal })
+      const response = await fetch(serviceUrl(url, `/stats/counted?${query}`), { headers, signal })
       if (response.status !== 200) throw new Error(`Processing answered ${response.status}: ${await response.text()}`)
       const { hours, uncounted, as_of } = (await response.json()) as WireCounted
       return {

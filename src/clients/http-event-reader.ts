@@ -4,9 +4,10 @@ import { fromWire } from '../events/codec.ts'
 import { type EpochMs, formatInstant, parseInstant } from '../events/instant.ts'
 import { type Cursors, formatCursors, type PartitionCursor, parseCursors, withLogs } from '../log/position.ts'
 import { FORGOTTEN_TOPIC } from '../log/tombstone.ts'
-import { ERASED_TYPES } from './event-queries.ts'
-import type { ChangePage, ErasedEvent, Erasure, EventReader, StoredEvent } from './event-store.ts'
-import { encodeErasedPlace, encodeUserPlace } from './user-place.ts'
+import { ERASED_TYPES } from '../store/event-queries.ts'
+import type { ChangePage, ErasedEvent, Erasure, EventReader, StoredEvent } from '../store/event-store.ts'
+import { encodeErasedPlace, encodeUserPlace } from '../store/user-place.ts'
+import { bearer, serviceUrl } from './service-request.ts'
 
 /** Of what is stored beside events. */
 const BESIDE: readonly string[] = [CANARY.topic, FORGOTTEN_TOPIC]
@@ -43,12 +44,12 @@ export type ReceivedEvent = { trace_id: string; date_created: EpochMs }
  * something else.
  */
 export class HttpEventReader implements EventReader {
-  readonly #url: URL
+  readonly #url: string
   readonly #headers: Record<string, string>
 
   constructor({ url, apiKey }: HttpEventReaderOptions) {
-    this.#url = new URL(url.endsWith('/') ? url : `${url}/`)
-    this.#headers = apiKey === undefined ? {} : { authorization: `Bearer ${apiKey}` }
+    this.#url = url
+    this.#headers = bearer(apiKey)
   }
 
   async changes({ after, limit }: { after: Cursors; limit: number }): Promise<ChangePage> {
@@ -130,7 +131,7 @@ export class HttpEventReader implements EventReader {
     const signal = leave?.signal ?? AbortSignal.timeout(ANSWER_MS_MAX)
     const headers = { ...this.#headers, ...(accept && { accept }) }
     try {
-      const response = await fetch(new URL(path, this.#url), { headers, signal })
+      const response = await fetch(serviceUrl(this.#url, `/${path}`), { headers, signal })
       const own =
         (response.status === 404 && path.startsWith('events/')) ||
         (response.status === 400 && path.startsWith('changes?'))

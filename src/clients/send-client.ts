@@ -1,5 +1,6 @@
-import { CATALOGUE, type EventType } from '../../events/catalogue.ts'
-import type { FieldError } from '../../events/check.ts'
+import { CATALOGUE, type EventType } from '../events/catalogue.ts'
+import type { FieldError } from '../events/check.ts'
+import { bearer, serviceUrl } from './service-request.ts'
 
 export type IndexedError = FieldError & { index: number }
 
@@ -49,10 +50,9 @@ export class SendClient {
 
   async post(type: EventType, { body, lines }: { body: Buffer; lines: number }): Promise<Answer> {
     const { to, key, keepAlive } = this.#options
-    const headers = new Headers({ 'content-type': 'application/x-ndjson', accept: 'application/json' })
-    if (key !== undefined) headers.set('authorization', `Bearer ${key}`)
+    const headers = new Headers({ 'content-type': 'application/x-ndjson', accept: 'application/json', ...bearer(key) })
     if (!keepAlive) headers.set('connection', 'close')
-    const url = new URL(to.pathname.replace(/\/$/, '') + CATALOGUE[type].path, to)
+    const url = serviceUrl(to.href, CATALOGUE[type].path)
     const signal = AbortSignal.timeout(ANSWER_MS_MAX)
     try {
       // A redirect is not followed: it could take the key elsewhere.
