@@ -26,6 +26,11 @@ export class Container implements AsyncDisposable {
     return docker('exec', this.id, ...command)
   }
 
+  /** Of a file or folder of this machine, which then belongs to root there. */
+  async copy(from: string, to: string): Promise<void> {
+    await docker('cp', from, `${this.id}:${to}`)
+  }
+
   /** kill -9. */
   async kill(): Promise<void> {
     await docker('kill', this.id)
@@ -72,8 +77,15 @@ export type KafkaServer = AsyncDisposable & {
  */
 export type Network = 'published' | 'host'
 
-/** Resolves when the broker answers. */
-export async function startKafka(network: Network = 'published'): Promise<KafkaServer> {
+/** What a server needs beyond the usual: further arguments of `docker run`, and of Kafka further settings. */
+export type More = { args?: readonly string[]; environment?: Record<string, string> }
+
+/**
+ * Resolves when the broker answers.
+ *
+ * @param more - its settings come before those that all have
+ */
+export async function startKafka(network: Network = 'published', more: More = {}): Promise<KafkaServer> {
   const [port, slowPort, advertised, ...own] = (await freePorts(5)) as [number, number, number, number, number]
   const isHost = network === 'host'
   const [host, outside, slow] = isHost ? ['127.0.0.1', port, slowPort] : ['', 9092, 9094]
@@ -97,7 +109,9 @@ export async function startKafka(network: Network = 'published'): Promise<KafkaS
       KAFKA_AUTO_CREATE_TOPICS_ENABLE: 'false',
       KAFKA_LOG_DIRS: '/var/lib/kafka/data',
       KAFKA_HEAP_OPTS: '-Xms256m -Xmx512m',
+      ...more.environment,
     }),
+    ...(more.args ?? []),
     'apache/kafka:4.1.0',
   ])
   const script = (name: string, ...args: string[]) =>
@@ -134,21 +148,26 @@ export type MysqlServer = AsyncDisposable & {
  * Resolves when the server answers.
  *
  * @param options - of mysqld, such as `--disable-log-bin`
+ * @param secured - further arguments of `docker run`, and the authority by which a server is known that takes only
+ *   encrypted connections
  */
 export async function startMysql(
   network: Network = 'published',
   options: readonly string[] = [],
+  secured?: { args: readonly string[]; ca: string },
 ): Promise<MysqlServer> {
   const [port] = (await freePorts(1)) as [number]
   const isHost = network === 'host'
   const container = await Container.run([
     ...(isHost ? ['--network', 'host'] : ['-p', `127.0.0.1:${port}:3306`]),
+    ...(secured?.args ?? []),
     ...['-e', `MYSQL_ROOT_PASSWORD=${PASSWORD}`, 'mysql:9.7'],
     ...(isHost ? [`--port=${port}`, '--bind-address=127.0.0.1', '--mysqlx=OFF'] : []),
     ...options,
   ])
   const query = async (sql: string) => {
-    const root: Connection = await createConnection({ host: '127.0.0.1', port, user: 'root', password: PASSWORD })
+    const ssl = secured && { ca: secured.ca }
+    const root: Connection = await createConnection({ host: '127.0.0.1', port, user: 'root', password: PASSWORD, ssl })
     try {
       return (await root.query(sql))[0]
     } finally {
@@ -180,7 +199,8 @@ export async function freePorts(count: number): Promise<number[]> {
   return ports
 }
 
-async function docker(...args: string[]): Promise<string> {
+/** A command of docker's; its output. */
+export async function docker(...args: string[]): Promise<string> {
   const { stdout } = await execute('docker', args, { maxBuffer: 16 * 1024 * 1024 })
   return stdout.trim()
 }

@@ -27,4 +27,6 @@ cd "$folder"
 docker compose build
 install -m 0644 "$folder/deploy/azure/runify.service" /etc/systemd/system/runify.service
 systemctl daemon-reload
-systemctl enable --now runify.service
+systemctl enable runify.service
+# Starts it; where it runs already, replaces what has changed.
+systemctl reload-or-restart runify.service

@@ -25,14 +25,15 @@ export class ComposeProject implements AsyncDisposable {
   readonly folder: string
   readonly ports: Record<string, string>
   readonly addresses: Record<ServiceName, string>
+  /** Of the project and of its image. */
+  readonly name: string
   readonly #files: readonly string[]
-  readonly #name: string
 
   private constructor(folder: string, files: readonly string[], ports: Record<string, string>) {
     this.folder = folder
     this.ports = ports
     this.#files = files.flatMap((file) => ['-f', file])
-    this.#name = process.env.RUNIFY_TEST_PROJECT ?? `runify-test-${process.pid}`
+    this.name = process.env.RUNIFY_TEST_PROJECT ?? `runify-test-${process.pid}`
     const at = (name: string) => `http://127.0.0.1:${ports[name]}`
     const [receiver, storage] = [at('RECEIVER_PORT'), at('STORAGE_PORT')]
     const [processing, analyzer] = [at('PROCESSING_PORT'), at('ANALYZER_PORT')]
@@ -64,7 +65,7 @@ export class ComposeProject implements AsyncDisposable {
 
   async configure(more: Record<string, string> = {}): Promise<void> {
     const lines = (await readFile(join(this.folder, '.env.example'), 'utf8')).split('\n')
-    const values = { ...this.ports, RUNIFY_IMAGE: this.#name, ...more }
+    const values = { ...this.ports, RUNIFY_IMAGE: this.name, ...more }
     const kept = lines.filter((line) => !Object.keys(values).some((name) => line.startsWith(`${name}=`)))
     const added = Object.entries(values).map(([name, value]) => `${name}=${value}`)
     await writeFile(join(this.folder, '.env'), [...kept, ...added, ''].join('\n'))
@@ -72,7 +73,7 @@ export class ComposeProject implements AsyncDisposable {
 
   /** `docker compose …` with its end, whatever that is. */
   try(...args: string[]): Promise<Output> {
-    const compose = ['compose', '--progress', 'quiet', '-p', this.#name, ...this.#files, ...args]
+    const compose = ['compose', '--progress', 'quiet', '-p', this.name, ...this.#files, ...args]
     return execute('docker', compose, this.folder)
   }
 
@@ -87,7 +88,7 @@ export class ComposeProject implements AsyncDisposable {
   /** Lines that a guide gives for a shell, as they are. */
   shell(script: string): Promise<Output> {
     const COMPOSE_FILE = this.#files.filter((file) => file !== '-f').join(':')
-    const more = { COMPOSE_PROJECT_NAME: this.#name, COMPOSE_FILE, COMPOSE_PROGRESS: 'quiet' }
+    const more = { COMPOSE_PROJECT_NAME: this.name, COMPOSE_FILE, COMPOSE_PROGRESS: 'quiet' }
     return execute('bash', ['-euo', 'pipefail', '-c', script], this.folder, more)
   }
 
@@ -104,7 +105,7 @@ export class ComposeProject implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     if ((await this.#exists('.env')) !== undefined) await this.run('down', '-v', '--remove-orphans', '-t', '1')
-    await execute('docker', ['image', 'rm', '-f', this.#name], dirname(this.folder))
+    await execute('docker', ['image', 'rm', '-f', this.name], dirname(this.folder))
     await rm(this.folder, { recursive: true })
   }
 

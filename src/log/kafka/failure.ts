@@ -1,11 +1,11 @@
-import { AuthenticationError, findErrorBy, ResponseError } from '@platformatic/kafka'
+import { AuthenticationError, findErrorBy, NetworkError, ResponseError } from '@platformatic/kafka'
 import { Failure, isFailure } from '../../errors.ts'
 
 /** The client's errors → ours. The client marks what must not be tried again with `canRetry: false`. */
 
 export function toFailure(error: unknown): Failure {
   if (isFailure(error)) return error
-  const detail = error instanceof Error ? innermost(error).message : String(error)
+  const detail = error instanceof Error ? inWords(error) : String(error)
   return new Failure('log_unavailable', `Kafka: ${detail}`, { retryable: isRetryable(error), cause: error })
 }
 
@@ -36,9 +36,28 @@ export function closed(): Failure {
   return new Failure('closed', 'the log is closed', { retryable: false })
 }
 
+/** What is wrong, and where the client's words do not say it: which part of `RUNIFY_LOG` it may be. */
+function inWords(error: Error): string {
+  const last = innermost(error)
+  const { message } = last
+  const code = 'apiId' in last ? last.apiId : undefined
+  if (code === 'SASL_AUTHENTICATION_FAILED') return `${message} The user or the password is not right`
+  if (code === 'ILLEGAL_SASL_STATE') return 'the broker asks nobody for a user at this port'
+  if (last instanceof NetworkError && isWithin(error, AuthenticationError)) {
+    return `${message} before authentication, as where only TLS is spoken and tls=true is missing`
+  }
+  if (message === 'Broker requires TLS.') return `${message} tls=true is missing`
+  if (message.startsWith(NO_TLS)) return `${message}, as with tls=true where no TLS is spoken`
+  return message
+}
+
+const NO_TLS = 'Client network socket disconnected before secure TLS connection was established'
+
+function isWithin(error: Error, kind: typeof AuthenticationError): boolean {
+  return error instanceof kind || (error.cause instanceof Error && isWithin(error.cause, kind))
+}
+
 function innermost(error: Error): Error {
   const next = error instanceof AggregateError ? error.errors[0] : error.cause
-  // What comes below an authentication error is the broker's code for it, which says less.
-  if (!(next instanceof Error) || error instanceof AuthenticationError) return error
-  return innermost(next)
+  return next instanceof Error ? innermost(next) : error
 }

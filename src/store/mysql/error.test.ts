@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { mysqlErrorKind } from './error.ts'
+import { mysqlErrorKind, mysqlErrorName } from './error.ts'
 
 function errorOf(errno: number, sqlState = 'HY000'): Error {
   return Object.assign(new Error('as the driver throws it'), { errno, sqlState })
@@ -30,5 +30,14 @@ describe('An error of MySQL', () => {
       [1290, 1792, 1836].map((errno) => mysqlErrorKind(errorOf(errno))),
       Array(3).fill('read_only'),
     )
+  })
+
+  test('is told in words where these say what to do, and never in those of the server', () => {
+    const said = (code: string) => mysqlErrorName(Object.assign(new Error("Access denied for 'ann'"), { code }))
+    assert.equal(said('ER_ACCESS_DENIED_ERROR'), 'it refuses the user or the password (ER_ACCESS_DENIED_ERROR)')
+    assert.match(said('ER_SECURE_TRANSPORT_REQUIRED'), /tls=true is missing/)
+    assert.equal(said('ER_BAD_DB_ERROR'), 'ER_BAD_DB_ERROR')
+    const certificate = Object.assign(new Error('self-signed certificate'), { code: 'HANDSHAKE_SSL_ERROR' })
+    assert.match(mysqlErrorName(certificate), /self-signed certificate \(HANDSHAKE_SSL_ERROR\)$/)
   })
 })

@@ -41,9 +41,19 @@ export function mysqlErrorKind(error: unknown): MysqlErrorKind {
   return 'other'
 }
 
-/** The driver's name of an error, which holds no data and no secret, unlike its message. */
+/** What to do is in the words; the driver's name is there to look it up. */
+const IN_WORDS: Record<string, string> = {
+  ER_ACCESS_DENIED_ERROR: 'it refuses the user or the password',
+  ER_SECURE_TRANSPORT_REQUIRED: 'it takes encrypted connections only, and tls=true is missing',
+  HANDSHAKE_NO_SSL_SUPPORT: 'it speaks no TLS, which tls=true asks for',
+}
+
+/** The driver's name of an error, which holds no data and no secret, unlike its message; in words where that helps. */
 export function mysqlErrorName(error: unknown): string {
   const { code, errno, message } = error as DriverError
   const name = code ?? (errno === undefined ? message : `error ${errno}`)
-  return mysqlErrorKind(error) === 'read_only' ? `it takes no writes (${name})` : name
+  // The message is that of the TLS layer, which has only seen the server's certificate.
+  if (code === 'HANDSHAKE_SSL_ERROR') return `no encrypted connection: ${message} (${name})`
+  const words = mysqlErrorKind(error) === 'read_only' ? 'it takes no writes' : IN_WORDS[name]
+  return words === undefined ? name : `${words} (${name})`
 }
