@@ -4,7 +4,7 @@ import { HttpProblem } from '../../http/problem.ts'
 import { HttpServer } from '../../http/server.ts'
 import type { Telemetry } from '../../telemetry.ts'
 import { checkPath, pathBehindPrefix } from './forwarded.ts'
-import { PAGE_FOLDER, PageFiles } from './page-files.ts'
+import { addPageFiles, PAGE_FOLDER } from './page-files.ts'
 import { type Deadlines, ServiceProxy } from './service-proxy.ts'
 
 export type DashboardDeps = {
@@ -47,21 +47,18 @@ export async function createDashboard(deps: DashboardDeps): Promise<HttpServer> 
     checkReady: async () => {},
   })
   const { app } = server
-  const page = await PageFiles.open(pageFolder)
+  const sendPage = await addPageFiles(app, pageFolder)
   const schema = { hide: true } as const
   for (const view of VIEWS) {
-    app.get(view, { schema }, (request, reply) => page.send('index.html', request, reply))
+    app.get(view, { schema }, (_, reply) => sendPage(reply))
     if (view !== '/')
       app.get(`${view}/`, { schema }, (request, reply) => reply.redirect(withoutSlash(request.url), 308))
   }
   // A person who mistypes an address sees the page, which says so; a program is told as everywhere.
   app.get('/*', { schema }, (request, reply) => {
     if (!wantsPage(request)) throw new HttpProblem('unknown_path', 'see /docs for the paths of this service')
-    return page.send('index.html', request, reply.code(404))
+    return sendPage(reply.code(404))
   })
-  for (const path of page.paths.filter((path) => path !== 'index.html')) {
-    app.get(`/${path}`, { schema }, (request, reply) => page.send(path, request, reply))
-  }
 
   const proxy = new ServiceProxy(deadlines)
   for (const [prefix, { service, title }] of Object.entries(SERVICE_OF_PREFIX)) {

@@ -1,42 +1,26 @@
+import { LRUCache } from 'lru-cache'
+
+type Versioned<V> = { version: number; value: V }
+
 /**
  * Answers by what was asked, each with the version of what it was made of: whoever asks again compares the version, so an
- * old answer is never given. The weights of all answers together are bounded; what was asked for longest ago goes first.
+ * old answer is never given.
+ *
+ * @param weightMax - of all answers together; what was asked for longest ago goes first
+ * @param weigh - a positive integer
  */
-export class VersionCache<V> {
-  readonly #entries = new Map<string, { version: number; value: V }>()
-  readonly #weightMax: number
-  readonly #weigh: (value: V) => number
-  #weight = 0
+export class VersionCache<V extends object | string> {
+  readonly #entries: LRUCache<string, Versioned<V>>
 
   constructor(weightMax: number, weigh: (value: V) => number) {
-    this.#weightMax = weightMax
-    this.#weigh = weigh
+    this.#entries = new LRUCache({ maxSize: weightMax, sizeCalculation: ({ value }) => weigh(value) })
   }
 
-  get(key: string): { version: number; value: V } | undefined {
-    const entry = this.#entries.get(key)
-    if (entry === undefined) return undefined
-    this.#entries.delete(key)
+  get(key: string): Versioned<V> | undefined {
+    return this.#entries.get(key)
+  }
+
+  put(key: string, entry: Versioned<V>): void {
     this.#entries.set(key, entry)
-    return entry
-  }
-
-  put(key: string, entry: { version: number; value: V }): void {
-    this.#remove(key)
-    const weight = this.#weigh(entry.value)
-    if (weight > this.#weightMax) return
-    this.#entries.set(key, entry)
-    this.#weight += weight
-    for (const oldest of this.#entries.keys()) {
-      if (this.#weight <= this.#weightMax) return
-      this.#remove(oldest)
-    }
-  }
-
-  #remove(key: string): void {
-    const entry = this.#entries.get(key)
-    if (entry === undefined) return
-    this.#entries.delete(key)
-    this.#weight -= this.#weigh(entry.value)
   }
 }

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Failure, isFailure } from '../../../errors.ts'
 import type { EpochMs } from '../../../events/instant.ts'
 import type { EventLog, LogRecord, TimedOffset } from '../../../log/event-log.ts'
-import { type PlacedRecord, RecordCache } from '../record-cache.ts'
+import { createRecordCache, type PlacedRecord } from '../record-cache.ts'
 import { NthSearch, type Place } from './nth-search.ts'
 import { type TimeAnchor, TimeAnchors } from './time-anchors.ts'
 import { sum, type TopicSnapshot, TopicSnapshots } from './topic-snapshot.ts'
@@ -59,7 +59,7 @@ export class NthRecords {
   readonly #options: Required<NthRecordsOptions>
   readonly #snapshots: TopicSnapshots
   readonly #anchors = new TimeAnchors()
-  readonly #records = new RecordCache()
+  readonly #records = createRecordCache()
   #firsts: readonly number[] = []
   #logId: string | undefined
 
