@@ -28,6 +28,14 @@ function causes(found: Partial<Record<ServiceName, Verdict>>, ground = ON_SERVER
 }
 
 describe('The diagnosis', () => {
+  test('looks for nothing between a service and a file, which others can still read where the disk is full', () => {
+    const detail = 'the disk is full: /data'
+    assert.deepEqual(
+      causes({ receiver: lacks('log_unavailable', detail) }, EMBEDDED).map((cause) => cause.detail),
+      [`Receiver cannot reach the embedded log: ${detail}`],
+    )
+  })
+
   test('finds nothing where all is well', () => assert.deepEqual(causes({}), []))
 
   test('says what a service cannot reach, not only that it is not ready', () => {

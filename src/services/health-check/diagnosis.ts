@@ -108,6 +108,8 @@ function describeCause(dependency: string, services: ServiceName[], verdicts: Ve
     const fault = describeFault(own, verdicts.get(own) as Verdict, ground) as string
     return waiting === '' ? fault : `${fault}; ${waiting}`
   }
+  // Nothing lies between a service and a file beside it: whoever can only reads it, for instance on a full disk.
+  if (dependency.startsWith(EMBEDDED)) return waiting
   const well = [...verdicts].filter(([service, { kind }]) => kind === 'healthy' && leansOn(service, dependency, ground))
   if (well.length === 0) return waiting
   const able = listOf(well.map(([service]) => service))
