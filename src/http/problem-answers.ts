@@ -8,6 +8,9 @@ import { lingerWhenAnswered } from './connections/lingering-close.ts'
 import { EVENT_STREAM, unavailableEvent, wantsEventStream } from './event-stream.ts'
 import { HttpProblem, PROBLEM_OF_FAILURE, PROBLEM_TYPE } from './problem.ts'
 
+/** Fastify's code of a path that is no valid percent-encoding. */
+export const BAD_PATH = 'FST_ERR_BAD_URL'
+
 type ProblemAnswersDeps = { admission: Admission; telemetry: Pick<Telemetry, 'requestFailed'> }
 
 /** Whatever a handler throws → what the client is told of it. */
@@ -53,7 +56,7 @@ function toProblem(error: unknown): HttpProblem {
   if (error instanceof HttpProblem) return error
   if (isFailure(error)) return new HttpProblem(PROBLEM_OF_FAILURE[error.code], error.message)
   const { code, statusCode } = error as { code?: string; statusCode?: number }
-  if (code === 'FST_ERR_BAD_URL') return new HttpProblem('invalid_request', 'the path is not valid percent-encoding')
+  if (code === BAD_PATH) return new HttpProblem('invalid_request', 'the path is not valid percent-encoding')
   if (code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE') {
     return new HttpProblem('unsupported_media_type', 'the Content-Type header is not a media type')
   }

@@ -1,7 +1,13 @@
 import cluster from 'node:cluster'
 import { Readable } from 'node:stream'
 import accepts from '@fastify/accepts'
-import { type FastifyInstance, type FastifyListenOptions, type FastifyRequest, fastify } from 'fastify'
+import {
+  type FastifyInstance,
+  type FastifyListenOptions,
+  type FastifyReply,
+  type FastifyRequest,
+  fastify,
+} from 'fastify'
 import type { Config, KeyScope } from '../config.ts'
 import type { Telemetry } from '../telemetry.ts'
 import { ANSWER_BYTES, AnswerBudget } from './answer-budget.ts'
@@ -17,7 +23,7 @@ import { PAGE_BYTES_MAX } from './next-page.ts'
 import { addDocument, metricsSchema, orderSchema, postSchema, routeSchema, withScope } from './openapi.ts'
 import { type Parameters, readParameters } from './parameter.ts'
 import { HttpProblem, NO_SNIFFING } from './problem.ts'
-import { ProblemAnswers } from './problem-answers.ts'
+import { BAD_PATH, ProblemAnswers } from './problem-answers.ts'
 import { chooseType, JSON_TYPE, type Route, sentParameters } from './route.ts'
 
 export type ServerOptions = {
@@ -30,6 +36,11 @@ export type ServerOptions = {
   manyClients?: boolean
   /** Routes that need no key beside those that never do: a page has to be there before anybody can type one. '' is none. */
   openRoutes?: RegExp
+  /**
+   * Answers a path that is no valid percent-encoding, in place of a problem; undefined where a problem is right. No plug-in
+   * has seen the request: it has its headers and nothing else.
+   */
+  answerBadPath?: (request: FastifyRequest, reply: FastifyReply) => FastifyReply | undefined
   /** Throws while something that the service cannot do without is away. */
   checkReady: () => Promise<void>
 }
@@ -85,7 +96,7 @@ export class HttpServer implements AsyncDisposable {
       routerOptions: { maxParamLength: 256 },
       // Node would answer these without a body; `checkHead` and the routes answer them like everything else.
       http: { requireHostHeader: false },
-      frameworkErrors: (error, request, reply) => void problems.send(error, request, reply),
+      frameworkErrors: (error, request, reply) => void this.#answerUnrouted(error, request, reply),
       clientErrorHandler: answerBrokenRequest,
     })
     this.#fastPath.install(this.app.server)
@@ -246,6 +257,12 @@ export class HttpServer implements AsyncDisposable {
     await app.register(accepts)
     await addDocument(app, { service, description })
     this.#addOperations()
+  }
+
+  /** What Fastify cannot route, and so runs no hook for. */
+  async #answerUnrouted(error: { code: string }, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+    const answered = error.code === BAD_PATH ? this.#options.answerBadPath?.(request, reply) : undefined
+    return answered ?? (await this.#problems.send(error, request, reply))
   }
 
   /** What an answer may take until its size is known. */

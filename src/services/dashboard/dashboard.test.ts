@@ -109,6 +109,31 @@ describe('The dashboard', () => {
       assert.equal(((await posted.json()) as { code: string }).code, 'unknown_path')
     })
 
+    test('to a browser also at an address that is no valid percent-encoding, or too long for an id', async () => {
+      const accept = 'text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8'
+      const long = 'a'.repeat(300)
+      for (const [path, status] of [
+        ['/runner/%E0%A4', 200],
+        ['/%zz', 404],
+        ['/queue/%', 404],
+        [`/runner/${'a'.repeat(101)}`, 200],
+        [`/runner/${long}`, 404],
+        [`/event/${long}`, 404],
+      ] as const) {
+        const response = await fetch(`${address}${path}`, { headers: { accept } })
+        assert.deepEqual([response.status, await response.text()], [status, PAGE], path)
+      }
+      for (const [path, expected] of [
+        ['/runner/%E0%A4?year=%20', '/runner/%25E0%25A4?year=%20'],
+        ['//elsewhere.example/%zz', '/elsewhere.example/%25zz'],
+      ] as const) {
+        const response = await fetch(`${address}${path}`, { headers: { accept }, redirect: 'manual' })
+        assert.deepEqual([response.status, response.headers.get('location')], [308, expected])
+      }
+      const asked = await fetch(`${address}/runner/%E0%A4`)
+      assert.deepEqual([asked.status, ((await asked.json()) as { code: string }).code], [400, 'invalid_request'])
+    })
+
     test('with its files compressed beforehand, to be kept for ever', async () => {
       const response = await fetch(`${address}/assets/app-1.js`, { headers: { 'accept-encoding': 'gzip, br' } })
       assert.equal(await response.text(), SCRIPT)

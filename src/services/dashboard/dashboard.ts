@@ -44,6 +44,9 @@ export async function createDashboard(deps: DashboardDeps): Promise<HttpServer> 
     config,
     telemetry,
     openRoutes: OPEN,
+    // The page says what is wrong with it.
+    answerBadPath: ({ url, headers }, reply) =>
+      headers.accept?.includes('text/html') ? reply.redirect(withoutEncoding(url), 308) : undefined,
     checkReady: async () => {},
   })
   const { app } = server
@@ -85,6 +88,16 @@ export async function createDashboard(deps: DashboardDeps): Promise<HttpServer> 
 /** `/queue/?index=1` → `/queue?index=1`. */
 function withoutSlash(url: string): string {
   return url.replace(/\/(?=$|\?)/, '')
+}
+
+/**
+ * `/runner/%E0%A4?year=1` → `/runner/%25E0%25A4?year=1`: what is no encoding is text. It leads to no other host, which two
+ * slashes would name.
+ */
+function withoutEncoding(url: string): string {
+  const [path] = url.split('?', 1) as [string]
+  const text = path.replace(/^\/+/, '/').replaceAll('%', '%25').replaceAll('\\', '%5C')
+  return `${text}${url.slice(path.length)}`
 }
 
 /** Browsers name HTML before anything else; whoever names nothing is a program. */
