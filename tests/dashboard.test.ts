@@ -8,6 +8,7 @@ import {
   beginsMonth,
   type DayRow,
   daysBetween,
+  isFuture,
   levels,
   mondayOf,
   readYear,
@@ -43,6 +44,13 @@ describe('Days', () => {
       { numRuns: 50 },
     )
     assert.deepEqual(daysBetween('2024-02-28', '2024-03-01'), ['2024-02-28', '2024-02-29', '2024-03-01'])
+  })
+
+  test('are in the future by more than clocks differ', () => {
+    const now = Date.parse('2026-05-01T08:00:00Z')
+    const isLater = (instant: string) => isFuture(instant, now)
+    assert.deepEqual(['2026-05-01T08:00:30Z', '2026-05-01T09:59:00+02:00'].map(isLater), [false, false])
+    assert.deepEqual(['2026-05-01T08:02:00Z', '9999-12-31T00:00:00Z'].map(isLater), [true, true])
   })
 
   test('belong to the week of their Monday', () => {

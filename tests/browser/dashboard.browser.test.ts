@@ -113,6 +113,11 @@ describe('The dashboard in a browser', () => {
     assert.equal(new URL(page.url()).pathname, '/send')
     await page.goto(`${base}/runner`)
     await page.getByText('There is no runner yet').waitFor()
+    // The link is a part of its sentence.
+    const link = page.getByRole('link', { name: 'Send a run' })
+    assert.equal(await link.evaluate((element) => getComputedStyle(element).display), 'inline')
+    await page.goto(`${base}/queue`)
+    await page.getByText('The log has none of these yet').waitFor()
   })
 
   test('tells at each field what is missing, and at the field what the Receiver says of it', async () => {
@@ -228,6 +233,26 @@ describe('The dashboard in a browser', () => {
     await waitFor(async () => (await getJson(`${runify.addresses.storage}/events/${letter.trace_id}`)).trace_id)
     await page.locator('[data-letter][data-redriven=yes]').waitFor()
   })
+
+  for (const look of Object.keys(LOOKS) as Look[]) {
+    test(`shows the queue to everybody while events come and are held, with a letter opened, in the look “${look}”`, async () => {
+      await using other = await openViewer(browser, look)
+      const send = async (n: number) =>
+        (await post(`${runify.addresses.receiver}/stats/running`, makeRun(n, { user_id: USER }))).body.trace_id
+      await other.page.goto(`${base}/queue`)
+      await other.page.getByText('Live', { exact: true }).waitFor()
+      await other.page.locator(`[data-tail="${await send(2)}"]`).waitFor()
+      await other.page.getByRole('button', { name: 'Hold' }).click()
+      await send(3)
+      await other.page.locator('[data-held="1"]').waitFor()
+      await other.page.locator('[data-letter] summary').click()
+      await drawn(other.page)
+      assert.deepEqual(await violations(other.page), [])
+      assert.ok(await other.page.evaluate(() => document.documentElement.scrollWidth <= innerWidth))
+      await other.page.screenshot({ path: join(SHOTS, `queue-held-${look}.png`), fullPage: true })
+      assert.deepEqual(other.complaints, [])
+    })
+  }
 
   test('sends a file of ten thousand lines, and names the seven that are bad', async () => {
     await settled(runify)
@@ -368,12 +393,23 @@ describe('The dashboard, of services in processes of their own', () => {
     opened.defer(() => browser.close())
     const { page, context } = opened.use(await openViewer(browser))
     await page.goto(runify.addresses.dashboard)
+    await page.getByText('What is counted needs a key').waitFor()
+    await page.getByText('Type it at the top of this page.').first().waitFor()
+    // Nothing waits for what will not come without one.
+    await page.locator('[data-random=music]').getByText('A song needs a key').waitFor()
     await page.getByLabel('Key', { exact: true }).fill('wrong')
     await page.getByRole('button', { name: 'Use it' }).click()
     await page.getByText('This key does not open it').waitFor()
     await page.getByLabel('Key', { exact: true }).fill(key)
     await page.getByRole('button', { name: 'Use it' }).click()
     await page.locator('[data-count=running]', { hasText: /^0$/ }).waitFor()
+    for (const width of [390, 1360]) {
+      await page.setViewportSize({ width, height: 900 })
+      const forget = await page.getByRole('button', { name: 'Forget key' }).boundingBox()
+      const rail = await page.locator('header.rail').boundingBox()
+      assert.ok(forget && rail && forget.x + forget.width <= rail.x + rail.width, `of ${width} pixels`)
+      assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `of ${width} pixels`)
+    }
     assert.deepEqual(
       (await context.storageState()).origins[0]?.localStorage.filter(({ value }) => value === key),
       [],

@@ -189,6 +189,17 @@ describe('The page of runners and of the log', () => {
       await page.locator('[data-index="1"]').waitFor()
       await page.goto(`${base}/runner/${USER}/`)
       await page.locator(`[data-runner="${USER}"]`).waitFor()
+      for (const [path, said] of [
+        ['/runner/%E0%A4', 'This is not a runner'],
+        [`/runner/${'a'.repeat(300)}`, 'This is not a runner'],
+        [`/event/${'a'.repeat(300)}`, 'This is not an event'],
+        ['/event/%E0%A4', 'This is not an event'],
+        ['/queue/%zz', 'This address leads nowhere'],
+      ] as const) {
+        await page.goto(`${base}${path}`)
+        await page.getByText(said).waitFor()
+        assert.deepEqual(await overflowing(page), [], path)
+      }
       const response = await page.goto(`${base}/nowhere`)
       assert.equal(response?.status(), 404)
       await page.getByRole('heading', { name: 'There is no such page' }).waitFor()
@@ -370,6 +381,9 @@ describe('The page of runners and of the log', () => {
         await drawn(other.page)
         assert.deepEqual(await violations(other.page), [], name)
         assert.deepEqual(await overflowing(other.page), [], name)
+        // However little is on a page, its head does not grow to fill a phone.
+        const head = await other.page.locator('header.rail').boundingBox()
+        if (look === 'phone') assert.ok((head?.height ?? 0) < 80, `the head of ${name} is ${head?.height} pixels high`)
         await other.page.screenshot({ path: join(SHOTS, `${name}-${look}.png`), fullPage: true })
       }
       assert.deepEqual(other.complaints, [])
@@ -380,13 +394,27 @@ describe('The page of runners and of the log', () => {
     const other = randomUUID()
     await send(
       'running',
-      [run('9999-06-01T08:00:00Z', 7), run('2022-05-01T08:00:00Z', 8)].map((one) => ({ ...one, user_id: other })),
+      [{ ...run('9999-06-01T08:00:00Z', 7), duration: 1800 }, run('2022-05-01T08:00:00Z', 8)].map((one) => ({
+        ...one,
+        user_id: other,
+      })),
     )
     await settled(runify)
     await page.goto(`${base}/runner/${other}`)
     await page.getByRole('heading', { name: '2022', exact: true }).waitFor()
+    assert.equal(await page.locator('.runs [data-future]').count(), 0)
     await page.goto(`${base}/runner/${other}?year=9999`)
     await page.getByRole('heading', { name: '9999', exact: true }).waitFor()
+    // The mark is in the list, beside the run that is shown, and with the record that a wrong clock has set.
+    await page.locator('.runs li').filter({ hasText: '7 km' }).getByText('future').waitFor()
+    await page.locator('.line').getByText('future').waitFor()
+    await page
+      .getByRole('row', { name: /Fastest over 5 km/ })
+      .getByText('future')
+      .waitFor()
+    assert.deepEqual([await violations(page), await overflowing(page)], [[], []])
+    await page.locator('.line').getByRole('link', { name: 'the event' }).click()
+    await page.locator('[data-event] dd').getByText('future').waitFor()
   })
 })
 

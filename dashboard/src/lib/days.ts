@@ -74,6 +74,14 @@ function yearStart(year: number): string {
   return start.toISOString()
 }
 
+/** The viewer's clock and a watch's are never quite the same. */
+const CLOCKS_MS_MAX = 60_000
+
+/** Whether an instant is still to come, by more than clocks differ. */
+export function isFuture(instant: string, now: number): boolean {
+  return Date.parse(instant) > now + CLOCKS_MS_MAX
+}
+
 export type Week = { monday: string; distance: number; runs: number; duration: number }
 
 /** Every week from the first to the last day, the empty ones too: a gap is news. */
