@@ -3,7 +3,8 @@ import { once } from 'node:events'
 import { readConfig, readServices } from './config.ts'
 import { StartError } from './errors.ts'
 import { runWorkers, sayStarted, wantsWorkers } from './receiver-workers.ts'
-import { type Addresses, startSystem } from './system.ts'
+import type { Addresses } from './service-thread.ts'
+import { startSystem } from './system.ts'
 
 /** `node src/main.ts [service…]`: starts the services, waits for SIGTERM or Ctrl-C, and closes what it opened. */
 async function main(): Promise<void> {

@@ -1,8 +1,8 @@
 import { setPriority } from 'node:os'
 import { parentPort, workerData } from 'node:worker_threads'
 import { StartError } from './errors.ts'
-import type { ThreadData, ThreadNews, ThreadOrder } from './service-thread.ts'
-import { type Addresses, startServices } from './system.ts'
+import type { Addresses, ThreadData, ThreadNews, ThreadOrder } from './service-thread.ts'
+import { startServices } from './system.ts'
 
 /** What runs in a `ServiceThread`: starts the services, waits for `stop`, and closes what it opened. */
 

@@ -1,7 +1,9 @@
 import { Worker } from 'node:worker_threads'
 import type { Config, ServiceName } from './config.ts'
 import { StartError } from './errors.ts'
-import type { Addresses } from './system.ts'
+
+/** Where the services of a process listen. */
+export type Addresses = Partial<Record<ServiceName, string>>
 
 export type ThreadData = { config: Config; services: readonly ServiceName[] }
 export type ThreadOrder = { kind: 'stop' } | { kind: 'addresses'; addresses: Addresses }

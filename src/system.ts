@@ -7,12 +7,10 @@ import { keepChecking } from './disk/file-checker.ts'
 import type { HttpServer } from './http/server.ts'
 import type { EventLog } from './log/event-log.ts'
 import { lockFolder } from './log/folder-lock.ts'
-import { ServiceThread } from './service-thread.ts'
+import { type Addresses, ServiceThread } from './service-thread.ts'
 import type { StatisticsStore } from './services/processing/store/statistics-store.ts'
 import type { EventStore } from './store/event-store.ts'
 import { createTelemetry, type Telemetry } from './telemetry.ts'
-
-export type Addresses = Partial<Record<ServiceName, string>>
 
 export type RunningSystem = AsyncDisposable & {
   /** Where each started service listens. */

@@ -3,28 +3,7 @@ import { globSync, readFileSync } from 'node:fs'
 import { posix } from 'node:path'
 import { describe, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
-
-/**
- * Imports point one way: what a room of `src/` may import, beside itself. The flow is
- * events ← log, store ← services ← system ← main; the other rooms stand beside it as low as they can.
- */
-const MAY_IMPORT: Record<string, readonly string[]> = {
-  errors: [],
-  events: [],
-  settings: ['errors'],
-  config: ['errors', 'settings'],
-  disk: ['errors'],
-  log: ['disk', 'errors', 'events'],
-  store: ['disk', 'errors', 'events', 'log'],
-  clients: ['errors', 'events', 'log', 'store'],
-  telemetry: ['config', 'disk', 'events', 'log'],
-  http: ['config', 'errors', 'events', 'telemetry'],
-  services: ['clients', 'config', 'disk', 'errors', 'events', 'http', 'log', 'settings', 'store', 'telemetry'],
-  system: ['clients', 'config', 'disk', 'errors', 'events', 'http', 'log', 'services', 'store', 'telemetry'],
-  main: ['config', 'errors', 'system'],
-  backup: ['config', 'disk', 'errors', 'events', 'log', 'services', 'store', 'system', 'telemetry'],
-  cli: ['backup', 'clients', 'config', 'disk', 'errors', 'events', 'log', 'services', 'store', 'system', 'telemetry'],
-}
+import { ROOMS, withRooms } from '../test-support/rooms.ts'
 
 /** Files that are of another room than where they lie: settings are read with the configuration, and stand beside what they set. */
 const ROOM_OF_FILE: Record<string, string> = {
@@ -41,10 +20,11 @@ const ROOM_OF_FILE: Record<string, string> = {
 const READS_ENVIRONMENT = ['src/config.ts', 'src/cli/']
 
 /** Files that a folder of the program has at most: what is more is two rooms. */
-const FILES_MAX = 16
+const FILES_MAX = 15
 
 type Files = Record<string, string>
-type Import = { from: string; to: string }
+/** `types`: it brings nothing but types. `later`: it is done when it is needed. */
+type Import = { from: string; to: string; types: boolean; later: boolean }
 
 describe('The law of imports', () => {
   const root = fileURLToPath(new URL('..', import.meta.url))
@@ -54,6 +34,11 @@ describe('The law of imports', () => {
 
   test('is kept', () => {
     assert.deepEqual(breaches(files, Object.keys(dependencies)), [])
+  })
+
+  test('is what ARCHITECTURE says: `npm run architecture`', () => {
+    const text = readFileSync(`${root}ARCHITECTURE.md`, 'utf8')
+    assert.equal(text, withRooms(text))
   })
 
   test('finds the imports that there are', () => {
@@ -116,8 +101,23 @@ describe('The law of imports', () => {
         { 'bench/run.ts': "import { waitFor } from '../tests/harness.ts'" },
       ],
       'a folder that is more than a room': [
-        'src/log/ has 17 files: it is more than one room',
-        Object.fromEntries(Array.from({ length: 17 }, (_, index) => [`src/log/a${index}.ts`, ''])),
+        'src/log/ has 16 files: it is more than one room',
+        Object.fromEntries(Array.from({ length: 16 }, (_, index) => [`src/log/a${index}.ts`, ''])),
+      ],
+      'two files import each other': [
+        'src/log/a.ts and src/log/b.ts import each other',
+        {
+          'src/log/a.ts': "import { type B, b } from './b.ts'",
+          'src/log/b.ts': "export type { A } from './c.ts'\nexport { a } from './a.ts'",
+        },
+      ],
+      'three files of two folders take types of each other': [
+        'src/log/a.ts, src/log/kafka/c.ts and src/log/b.ts import each other',
+        {
+          'src/log/a.ts': "import type { C } from './kafka/c.ts'",
+          'src/log/kafka/c.ts': "import { type B } from '../b.ts'",
+          'src/log/b.ts': "import type { A } from './a.ts'",
+        },
       ],
       'the program imports a package that is not installed with it': [
         'src/log/a.ts must not import fast-check: it is no dependency',
@@ -145,6 +145,9 @@ describe('The law of imports', () => {
       'src/services/storage/a.ts':
         "import { sql } from 'pino/sub.js'\nimport { b } from './b.ts'\n// import '../../system.ts'",
       'src/cli/a.ts': "import { startSystem } from '../system.ts'\nprocess.env.RUNIFY_RECEIVER",
+      'src/store/types.ts': "import type { Other } from './other.ts'\nimport { late } from './late.ts'",
+      'src/store/other.ts': "import type { Types } from './types.ts'",
+      'src/store/late.ts': "const { types } = await import('./types.ts')",
       'tests/a.test.ts': "import { startSystem } from '../src/system.ts'",
     }
     assert.deepEqual(breaches(kept, ['pino']), [])
@@ -158,7 +161,45 @@ function breaches(files: Files, dependencies: readonly string[]): string[] {
     ...supportBreaches(path, text),
     ...(isProgram(path) ? programBreaches(path, text, dependencies) : []),
   ])
-  return [...found, ...folderBreaches(files)]
+  return [...found, ...folderBreaches(files), ...circleBreaches(files)]
+}
+
+/** No files import each other by value. Types of each other they may take where they lie in one folder. */
+function circleBreaches(files: Files): string[] {
+  const imports = Object.entries(files)
+    .filter(([path]) => isProgram(path))
+    .flatMap(([path, text]) => importsOf(path, text).filter(({ to, later }) => !later && files[to] !== undefined))
+  const byValue = circlesOf(imports.filter(({ types }) => !types))
+  const ofTypes = circlesOf(imports).filter((circle) => new Set(circle.map((path) => posix.dirname(path))).size > 1)
+  const circles = new Set([...byValue, ...ofTypes].map((circle) => listed.format(circle)))
+  return [...circles].map((circle) => `${circle} import each other`)
+}
+
+const listed = new Intl.ListFormat('en-GB')
+
+/** The groups of files of which each leads to each other, by Tarjan's algorithm. */
+function circlesOf(imports: readonly Import[]): string[][] {
+  const next = Map.groupBy(imports, ({ from }) => from)
+  const [order, lowest] = [new Map<string, number>(), new Map<string, number>()]
+  const open: string[] = []
+  const circles: string[][] = []
+  const visit = (path: string): number => {
+    let low = order.size
+    order.set(path, low)
+    const place = open.push(path) - 1
+    for (const { to } of next.get(path) ?? []) {
+      if (!order.has(to)) low = Math.min(low, visit(to))
+      else if (open.includes(to)) low = Math.min(low, lowest.get(to) ?? (order.get(to) as number))
+    }
+    lowest.set(path, low)
+    if (low === order.get(path)) {
+      const circle = open.splice(place)
+      if (circle.length > 1) circles.push(circle)
+    }
+    return low
+  }
+  for (const path of next.keys()) if (!order.has(path)) visit(path)
+  return circles
 }
 
 /** Where that lies which only tests use, or benchmarks too. */
@@ -181,7 +222,7 @@ function folderBreaches(files: Files): string[] {
 /** What holds for the files that run in production. */
 function programBreaches(path: string, text: string, dependencies: readonly string[]): string[] {
   const room = roomOf(path)
-  if (MAY_IMPORT[room] === undefined) return [`${path} is in a room that the law does not know`]
+  if (ROOMS[room] === undefined) return [`${path} is in a room that the law does not know`]
   const found: string[] = []
   for (const { to } of importsOf(path, text).filter((one) => endingBreach(one).length === 0)) {
     const dependency = dependencies.some((name) => to === name || to.startsWith(`${name}/`))
@@ -197,7 +238,7 @@ function programBreaches(path: string, text: string, dependencies: readonly stri
 
 function allowed(from: string, to: string): boolean {
   const [room, other] = [roomOf(from), roomOf(to)]
-  if (room !== other) return MAY_IMPORT[room]?.includes(other) ?? false
+  if (room !== other) return ROOMS[room]?.mayImport.includes(other) ?? false
   const serviceOf = (path: string) => path.split('/')[2]
   return room !== 'services' || serviceOf(from) === serviceOf(to)
 }
@@ -217,20 +258,26 @@ function isProgram(path: string): boolean {
 }
 
 const IMPORTS = [
-  /^import\s[^'"]*?\bfrom\s+['"]([^'"]+)['"]/gm,
-  /^import\s+['"]([^'"]+)['"]/gm,
-  /^export\s[^'"=(]*?\bfrom\s+['"]([^'"]+)['"]/gm,
-  /\bimport\(\s*['"]([^'"]+)['"]/g,
-  /\bnew URL\(\s*['"](\.[^'"]+\.ts)['"]\s*,\s*import\.meta\.url/g,
+  { form: /^import\s([^'"]*?)\bfrom\s+['"]([^'"]+)['"]/gm },
+  { form: /^import\s+()['"]([^'"]+)['"]/gm },
+  { form: /^export\s([^'"=(]*?)\bfrom\s+['"]([^'"]+)['"]/gm },
+  { form: /\bimport\(\s*()['"]([^'"]+)['"]/g, later: true },
+  { form: /\bnew URL\(\s*()['"](\.[^'"]+\.ts)['"]\s*,\s*import\.meta\.url/g, later: true },
 ]
+/** `type X` or `{ type A, type B }`. */
+const TYPES = /^(type\s|\{\s*type\s[^,}]*(,\s*type\s[^,}]*)*,?\s*\}\s*$)/
 
 /** A path within the project is given from its root; one that cannot be followed stays as it is written. */
 function importsOf(from: string, text: string): Import[] {
   const code = withoutComments(text)
-  const written = IMPORTS.flatMap((form) => [...code.matchAll(form)].map(([, to]) => to as string))
-  return written.map((to) => {
-    return { from, to: to.startsWith('.') && to.endsWith('.ts') ? posix.join(posix.dirname(from), to) : to }
-  })
+  return IMPORTS.flatMap(({ form, later = false }) =>
+    [...code.matchAll(form)].map(([, names, written]) => {
+      const to = written as string
+      const isWithin = to.startsWith('.') && to.endsWith('.ts')
+      const place = isWithin ? posix.join(posix.dirname(from), to) : to
+      return { from, to: place, types: TYPES.test(names as string), later }
+    }),
+  )
 }
 
 function withoutComments(text: string): string {

@@ -4,8 +4,14 @@ import { fromWire } from '../events/codec.ts'
 import { type EpochMs, formatInstant, parseInstant } from '../events/instant.ts'
 import { type Cursors, formatCursors, type PartitionCursor, parseCursors, withLogs } from '../log/position.ts'
 import { FORGOTTEN_TOPIC } from '../log/tombstone.ts'
-import { ERASED_TYPES } from '../store/event-queries.ts'
-import type { ChangePage, ErasedEvent, Erasure, EventReader, StoredEvent } from '../store/event-store.ts'
+import {
+  type ChangePage,
+  ERASED_TYPES,
+  type ErasedEvent,
+  type Erasure,
+  type EventReader,
+  type StoredEvent,
+} from '../store/event-store.ts'
 import { encodeErasedPlace, encodeUserPlace } from '../store/user-place.ts'
 import { bearer, serviceUrl } from './service-request.ts'
 

@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer'
 import { type EventFields, type EventType, fieldsOf, isOptional } from './catalogue.ts'
 import { checkField, Refusal } from './field.ts'
+import { escapePointer } from './json-pointer.ts'
 import { findRepeatedMembers } from './repeated-members.ts'
 
 /** One thing wrong with a body. `pointer` is an RFC 6901 JSON Pointer from the event's root; '' is the event itself. */
@@ -71,10 +72,6 @@ function unknownMembers(type: EventType, names: string[]): FieldError[] {
     pointer: `/${escapePointer(name.slice(0, 128))}`,
     detail: 'is not a field of this event',
   }))
-}
-
-export function escapePointer(name: string): string {
-  return name.replaceAll('~', '~0').replaceAll('/', '~1')
 }
 
 /**

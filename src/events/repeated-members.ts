@@ -1,4 +1,5 @@
-import { escapePointer, type FieldError } from './check.ts'
+import type { FieldError } from './check.ts'
+import { escapePointer } from './json-pointer.ts'
 
 /**
  * Finds the members that an object of a valid JSON text has more than once, anywhere in it: `JSON.parse` keeps the

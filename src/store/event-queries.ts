@@ -25,6 +25,7 @@ import type {
   UserPlace,
   WriteOutcome,
 } from './event-store.ts'
+import { ERASED_TYPES, type ErasedType } from './event-store.ts'
 import { type TextRow, TextWriter, textColumns, textValue, uuidText } from './event-text.ts'
 
 type EventTable = {
@@ -35,10 +36,6 @@ type EventTable = {
   timestamp: number
   date_created: number
 }
-
-/** The types of which a user is forgotten: those that users send. */
-export const ERASED_TYPES = ['running_stats', 'music_info'] as const satisfies readonly EventType[]
-export type ErasedType = (typeof ERASED_TYPES)[number]
 
 export type ForgottenTable = {
   log_partition: number

@@ -4,11 +4,14 @@ import type { Cursors, KeptCursor, LogMark, PartitionCursor } from '../log/posit
 import type { Tombstone } from '../log/tombstone.ts'
 import type { CanaryBatch, StoredCanary } from './canaries.ts'
 import type { StoredEvent } from './columns.ts'
-import type { ErasedType } from './event-queries.ts'
 import type { TextFormat } from './event-text.ts'
 
 export type { CanaryBatch, StoredCanary } from './canaries.ts'
 export type { StoredEvent } from './columns.ts'
+
+/** The types of which a user is forgotten: those that users send. */
+export const ERASED_TYPES = ['running_stats', 'music_info'] as const satisfies readonly EventType[]
+export type ErasedType = (typeof ERASED_TYPES)[number]
 
 /**
  * Consecutive records of one partition, decoded: all there is in the log from offset `from` up to, not including,

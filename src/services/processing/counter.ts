@@ -4,8 +4,8 @@ import { type KeptCursor, keptAt, type LogMark, nextOf, type PartitionCursor } f
 import type { EventReader, StoredEvent } from '../../store/event-store.ts'
 import type { Telemetry } from '../../telemetry.ts'
 import { reckonErasure } from './erasure/erasing.ts'
-import { type FoldParts, foldEvents } from './fold.ts'
-import type { Fold, FoldOutcome, StatisticsStore } from './store/statistics-store.ts'
+import { type FoldOutcome, type FoldParts, foldEvents } from './fold.ts'
+import type { Fold, StatisticsStore } from './store/statistics-store.ts'
 import { uncountedEvent } from './uncounted.ts'
 
 export type CounterDeps = {

@@ -2,7 +2,6 @@ import type { RunifyEvent } from '../../events/catalogue.ts'
 import { type DaysPart, foldDays } from './days/quarter-hours.ts'
 import { foldHours, type HoursPart } from './hourly-counts/counted-hours.ts'
 import { foldPlays, type PlaysPart } from './plays/plays.ts'
-import type { FoldOutcome } from './store/statistics-store.ts'
 
 /**
  * What a page of changes adds to the statistics, a part for each group of tables. A part has a pure function that makes
@@ -14,6 +13,13 @@ export type FoldParts = {
   hours: HoursPart
   plays: PlaysPart
 }
+
+export type FoldOutcome =
+  | { kind: 'folded' }
+  /** Nothing written: another instance has folded these events, or erased a user of whom some of them may be. */
+  | { kind: 'overtaken' }
+  /** Nothing written, because the database does not take what they add, however often it is tried. */
+  | { kind: 'refused'; detail: string }
 
 export function foldEvents(events: readonly RunifyEvent[]): FoldParts {
   return { days: foldDays(events), hours: foldHours(events), plays: foldPlays(events) }

@@ -2,7 +2,7 @@ import { type CreateTableBuilder, type Kysely, sql } from 'kysely'
 import type { Migration } from 'kysely/migration'
 import { EVENT_TYPES, type EventType, fieldsOf, isOptional } from '../../events/catalogue.ts'
 import { columnType, type Dialect } from '../columns.ts'
-import { ERASED_TYPES } from '../event-queries.ts'
+import { ERASED_TYPES } from '../event-store.ts'
 import { addMarks } from '../mark-columns.ts'
 
 /** Storage's tables, oldest migration first. A migration that has been released is never edited: add another. */

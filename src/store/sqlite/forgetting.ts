@@ -6,8 +6,9 @@ import { refuseOtherLog } from '../../log/place-in-log.ts'
 import { markColumns } from '../../log/position.ts'
 import { FORGOTTEN_TOPIC, ForgottenUsers } from '../../log/tombstone.ts'
 import { uuidToBytes } from '../columns.ts'
-import { ERASED_TYPES, type ErasedType, isForgotten, topicOf } from '../event-queries.ts'
+import { isForgotten, topicOf } from '../event-queries.ts'
 import type { ForgetBatch, StoreBatch } from '../event-store.ts'
+import { ERASED_TYPES, type ErasedType } from '../event-store.ts'
 import { type SqliteConnection, transact } from './database.ts'
 
 /** What is erased in one transaction: some milliseconds, so that requests need not wait for a user of many events. */

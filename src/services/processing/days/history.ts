@@ -1,14 +1,20 @@
 import { LocalDays } from '../../../events/time-zone.ts'
+import type { Coverage, DailyQuery, ScopeAt, TotalsQuery } from '../query.ts'
 import { decodeBestRuns } from '../rollup/best-runs.ts'
 import { nextQuarter, placeIn, skipRollup, unpackRollup } from '../rollup/packed-quarters.ts'
+import type { Rollup } from '../rollup/rollup.ts'
 import { EMPTY_ROLLUP } from '../rollup/rollup.ts'
 import { Tally } from '../rollup/tally.ts'
-import type { Coverage, DailyQuery, DailyTotals, ScopeAt, Totals, TotalsQuery } from '../store/statistics-store.ts'
 import type { ScopeReader, SpanRange, SpanRow } from '../store/tables/day-tables.ts'
 import { VersionCache } from '../version-cache.ts'
 import { type DailyRow, type DayOfQuarter, daysOfSpans, toDailyRow } from './days.ts'
 import { QUARTER_MS, QUARTERS_PER_DAY, spanDays, spanOf } from './quarter-hours.ts'
 import { type Records, recordsOf } from './records.ts'
+
+export type Totals = { rollup: Rollup } & Coverage
+
+/** `more`: whether there are further days behind the last one. */
+export type DailyTotals = { days: DailyRow[]; more: boolean } & Coverage
 
 /** Before and behind every day that an event can have, in any zone. */
 const DAY_MIN = -719_600

@@ -21,6 +21,37 @@ export function unpackRollup(bytes: Uint8Array): Rollup {
   return readRollup({ view: viewOf(bytes), at: 0 })
 }
 
+/** What stands before the sums of a rollup, and how many doubles each sum has. */
+export type RollupHead = {
+  runs: number
+  plays: number
+  distances: number
+  durations: number
+  songs: number
+  /** 0 where there are fewer than two runs. */
+  distanceMax: number
+  durationMax: number
+}
+
+const head: RollupHead = { runs: 0, plays: 0, distances: 0, durations: 0, songs: 0, distanceMax: 0, durationMax: 0 }
+
+/**
+ * Reads the head of the rollup at the place, and moves the place to the doubles of its sums. Always the same object, which
+ * holds until the next is read: a user's history has a hundred thousand of them.
+ */
+export function readHead(place: Place): Readonly<RollupHead> {
+  const { view } = place
+  head.runs = readCount(place)
+  head.plays = readCount(place)
+  head.distances = view.getUint8(place.at)
+  head.durations = view.getUint8(place.at + 1)
+  head.songs = view.getUint8(place.at + 2)
+  place.at += 3
+  head.distanceMax = head.runs > 1 ? readDouble(place) : 0
+  head.durationMax = head.runs > 1 ? readDouble(place) : 0
+  return head
+}
+
 /** The quarters of a row with others added to them. */
 export function addQuarters(before: Uint8Array | undefined, added: Quarters): Uint8Array {
   const bytes = before ?? NOTHING
@@ -67,15 +98,7 @@ export function skipRollup(place: Place): void {
 }
 
 export function readRollup(place: Place): Rollup {
-  const { view } = place
-  const [runs, plays] = [readCount(place), readCount(place)]
-  const [distances, durations, songs] = [
-    view.getUint8(place.at),
-    view.getUint8(place.at + 1),
-    view.getUint8(place.at + 2),
-  ]
-  place.at += 3
-  const [distanceMax, durationMax] = runs > 1 ? [readDouble(place), readDouble(place)] : [0, 0]
+  const { runs, plays, distances, durations, songs, distanceMax, durationMax } = readHead(place)
   const distance = readSum(place, distances)
   const run_duration = readSum(place, durations)
   const song_duration = readSum(place, songs)
@@ -91,7 +114,7 @@ export function readRollup(place: Place): Rollup {
 }
 
 /** LEB128 of a whole number up to 2^53, nearly always one byte. */
-export function readCount(place: Place): number {
+function readCount(place: Place): number {
   let byte = place.view.getUint8(place.at++)
   if (byte < 0x80) return byte
   let count = byte & 0x7f

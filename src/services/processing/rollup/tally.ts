@@ -1,5 +1,5 @@
 import { GrowingSum } from './exact-sum.ts'
-import { type Place, readCount, readDouble } from './packed-quarters.ts'
+import { type Place, readDouble, readHead } from './packed-quarters.ts'
 import type { Rollup } from './rollup.ts'
 
 /** A rollup that grows in place, straight from packed bytes: a user's history is read as a hundred thousand of them. */
@@ -14,17 +14,11 @@ export class Tally {
 
   /** Adds the rollup at the place, and moves the place behind it. */
   addPacked(place: Place): void {
-    const runs = readCount(place)
+    const { runs, plays, distances, durations, songs, distanceMax, durationMax } = readHead(place)
     this.runs += runs
-    this.plays += readCount(place)
-    const distances = place.view.getUint8(place.at)
-    const durations = place.view.getUint8(place.at + 1)
-    const songs = place.view.getUint8(place.at + 2)
-    place.at += 3
-    if (runs > 1) {
-      this.#distanceMax = Math.max(this.#distanceMax, readDouble(place))
-      this.#durationMax = Math.max(this.#durationMax, readDouble(place))
-    }
+    this.plays += plays
+    this.#distanceMax = Math.max(this.#distanceMax, distanceMax)
+    this.#durationMax = Math.max(this.#durationMax, durationMax)
     // Of one run the sum is the run, and never more than the maximum otherwise.
     const distance = addDoubles(this.distance, place, distances)
     const duration = addDoubles(this.runDuration, place, durations)

@@ -1,17 +1,15 @@
 import type { EpochMs } from '../../../events/instant.ts'
 import type { Cursors, KeptCursor, PartitionCursor } from '../../../log/position.ts'
-import type { DailyRow } from '../days/days.ts'
+import type { DailyTotals, Totals } from '../days/history.ts'
 import type { Records } from '../days/records.ts'
 import type { ErasedUser } from '../erasure/erasing.ts'
-import type { FoldParts } from '../fold.ts'
+import type { FoldOutcome, FoldParts } from '../fold.ts'
 import type { HoursPart } from '../hourly-counts/counted-hours.ts'
 import type { Played } from '../plays/play-lists.ts'
-import type { PlayList } from '../plays/plays.ts'
+import type { Coverage, DailyQuery, HourRange, PlayedQuery, ScopeAt, TotalsQuery, UsersQuery } from '../query.ts'
 import type { Comparison } from '../rebuild/comparison.ts'
-import type { Rollup } from '../rollup/rollup.ts'
 import type { UncountedEvent, UncountedHours, UncountedPlace } from '../uncounted.ts'
-import type { CountedUsers, UsersQuery } from '../users/counted-users.ts'
-import type { HourRange } from './tables/counted-hours-tables.ts'
+import type { CountedUsers } from '../users/counted-users.ts'
 
 export type Fold = {
   /** Where the reader stood before, of each partition that it read. */
@@ -24,38 +22,6 @@ export type Fold = {
   /** Kept as the time of the last change, unless there is nothing to add. */
   now: EpochMs
 }
-
-export type FoldOutcome =
-  | { kind: 'folded' }
-  /** Nothing written: another instance has folded these events, or erased a user of whom some of them may be. */
-  | { kind: 'overtaken' }
-  /** Nothing written, because the database does not take what they add, however often it is tried. */
-  | { kind: 'refused'; detail: string }
-
-/** One user, or everybody; with days as the time zone (its IANA name) has them, or UTC. */
-export type ScopeAt = { user_id?: string | undefined; time_zone?: string | undefined }
-
-/** Days are numbers since 1970-01-01, both included. */
-export type TotalsQuery = ScopeAt & { from?: number | undefined; to?: number | undefined }
-
-export type DailyQuery = TotalsQuery & { limit: number }
-
-export type PlayedQuery = TotalsQuery & { list: PlayList; limit: number }
-
-/** What an answer covers. */
-export type Coverage = {
-  /** Exactly the events below these cursors are in the answer. */
-  cursors: PartitionCursor[]
-  /** When an event was last counted. */
-  updated: EpochMs | undefined
-  /** How many events below the cursors are in no answer, of whomever they are: see `UncountedEvent`. */
-  uncounted: number
-}
-
-export type Totals = { rollup: Rollup } & Coverage
-
-/** `more`: whether there are further days behind the last one. */
-export type DailyTotals = { days: DailyRow[]; more: boolean } & Coverage
 
 /** Until it is disposed of, which throws it away. Nobody else counts into it. */
 export type StatisticsBeside = AsyncDisposable & {

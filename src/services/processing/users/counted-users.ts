@@ -2,18 +2,9 @@ import { type Kysely, sql } from 'kysely'
 import { LocalDays } from '../../../events/time-zone.ts'
 import { uuidFromBytes, uuidToBytes } from '../../../store/columns.ts'
 import { daysOfSpans } from '../days/days.ts'
+import type { UsersQuery } from '../query.ts'
 import { unpackRollup } from '../rollup/packed-quarters.ts'
 import type { StatisticsDatabase } from '../store/tables/statistics-tables.ts'
-
-export type UsersQuery = {
-  /** How their ids begin, in the text form of a UUID; nothing: everybody. */
-  prefix?: string | undefined
-  /** Those behind this one only. */
-  after?: string | undefined
-  /** Whose days they are, by its IANA name; UTC where it is not given. */
-  time_zone?: string | undefined
-  limit: number
-}
 
 /** `last_day` is a number since 1970-01-01. */
 export type CountedUser = { user_id: string; runs: number; plays: number; last_day: number | undefined }

@@ -6,7 +6,7 @@ import { type ErasedUser, Everybody, ownDays, withoutPlays } from '../../erasure
 import { decodeBestRuns, emptyBestRuns, encodeBestRuns, mergeBestRuns } from '../../rollup/best-runs.ts'
 import { packRollup, unpackRollup } from '../../rollup/packed-quarters.ts'
 import { EMPTY_ROLLUP, mergeRollups } from '../../rollup/rollup.ts'
-import { readSong, readTime, type SumRow } from '../sqlite/erasing.ts'
+import { readSong, readTime, type SumRow } from '../tables/erased-plays.ts'
 import { type CountTable, KEYS, playScope, rowsOf } from '../tables/play-tables.ts'
 import { scopeOf } from '../tables/statistics-tables.ts'
 import { addDays } from './days.ts'

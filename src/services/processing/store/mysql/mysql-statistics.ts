@@ -5,24 +5,15 @@ import { mysqlErrorKind, mysqlErrorName } from '../../../../store/mysql/error.ts
 import { rowLiteral } from '../../../../store/mysql/literal.ts'
 import { emptyTables, type Opening, openMysqlDatabase } from '../../../../store/mysql/migrations.ts'
 import type { MysqlSession } from '../../../../store/mysql/session.ts'
+import type { DailyTotals, Totals } from '../../days/history.ts'
 import { History } from '../../days/history.ts'
 import { type ErasedUser, sameErasures, standAt } from '../../erasure/erasing.ts'
-import { isEmptyFold, isUncountable, refusedFold } from '../../fold.ts'
+import { type FoldOutcome, isEmptyFold, isUncountable, refusedFold } from '../../fold.ts'
 import { PlayLists } from '../../plays/play-lists.ts'
-import { readUsers, type UsersQuery } from '../../users/counted-users.ts'
-import type {
-  DailyQuery,
-  DailyTotals,
-  Fold,
-  FoldOutcome,
-  PlayedQuery,
-  ScopeAt,
-  StatisticsBeside,
-  StatisticsStore,
-  Totals,
-  TotalsQuery,
-} from '../statistics-store.ts'
-import { addHours, type HourRange, readHours } from '../tables/counted-hours-tables.ts'
+import type { DailyQuery, HourRange, PlayedQuery, ScopeAt, TotalsQuery, UsersQuery } from '../../query.ts'
+import { readUsers } from '../../users/counted-users.ts'
+import type { Fold, StatisticsBeside, StatisticsStore } from '../statistics-store.ts'
+import { addHours, readHours } from '../tables/counted-hours-tables.ts'
 import {
   adoptCursor,
   readCursors,
@@ -48,7 +39,7 @@ export async function openMysqlStatistics(options: MysqlOptions, opening?: Openi
  * The statistics on a server, for any number of instances. Every fold changes everybody's totals, so that row is the
  * lock: whoever has it is the only one that folds, in every partition, and reads what the last one left.
  */
-export class MysqlStatistics implements StatisticsStore {
+class MysqlStatistics implements StatisticsStore {
   readonly #options: MysqlOptions
   readonly #database: MysqlDatabase<StatisticsDatabase>
   readonly #history: History
@@ -127,7 +118,8 @@ export class MysqlStatistics implements StatisticsStore {
   }
 
   beside(): Promise<StatisticsBeside> {
-    return openBeside(this.#options, this.#database)
+    const open = (database: MysqlDatabase<StatisticsDatabase>) => new MysqlStatistics(this.#options, database)
+    return openBeside(this.#options, this.#database, open)
   }
 
   clear(): Promise<void> {

@@ -1,28 +1,33 @@
 import { rm } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import type { Kysely } from 'kysely'
 import type { DataFile } from '../../../../disk/data-file.ts'
 import { openReader, type SqliteConnection, transact } from '../../../../store/sqlite/database.ts'
 import { compareTables, rowReader } from '../../rebuild/comparison.ts'
-import type { StatisticsBeside } from '../statistics-store.ts'
+import type { StatisticsBeside, StatisticsStore } from '../statistics-store.ts'
 import {
   readCursors,
   STATISTICS_TABLES,
   type StatisticsDatabase,
   statisticsMigrations,
 } from '../tables/statistics-tables.ts'
-import { fileIn, openSqliteStatistics } from './sqlite-statistics.ts'
 
-type Live = { file: DataFile; live: Kysely<StatisticsDatabase>; writer: SqliteConnection }
+type Live = {
+  file: DataFile
+  live: Kysely<StatisticsDatabase>
+  writer: SqliteConnection
+  /** Opens the database of such statistics in a file. */
+  open: (path: string) => Promise<StatisticsStore>
+}
 
 /** Statistics in a folder within the folder. They come into the place of the live ones as rows, in one transaction. */
-export async function openBeside({ file, live, writer }: Live): Promise<StatisticsBeside> {
+export async function openBeside({ file, live, writer, open }: Live): Promise<StatisticsBeside> {
   const place = join(dirname(file.path), 'statistics-beside')
+  const beside = join(place, basename(file.path))
   await rm(place, { recursive: true, force: true })
   await using opened = new AsyncDisposableStack()
   opened.defer(() => rm(place, { recursive: true, force: true }))
-  const statistics = opened.use(await openSqliteStatistics({ dir: place }))
-  const beside = fileIn(place)
+  const statistics = opened.use(await open(beside))
   const rows = await openReader<StatisticsDatabase>(beside, statisticsMigrations('sqlite'), 'statistics_migrations')
   opened.defer(() => rows.destroy())
   const all = opened.move()

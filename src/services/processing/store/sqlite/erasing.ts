@@ -1,18 +1,12 @@
 import type { DatabaseSync } from 'node:sqlite'
 import { type DaysPart, spanDays } from '../../days/quarter-hours.ts'
-import {
-  type ErasedUser,
-  Everybody,
-  ownDays,
-  type PlayedSong,
-  type PlayedTime,
-  withoutPlays,
-} from '../../erasure/erasing.ts'
+import { type ErasedUser, Everybody, ownDays, withoutPlays } from '../../erasure/erasing.ts'
 import type { PlaysPart } from '../../plays/plays.ts'
 import { decodeBestRuns, emptyBestRuns, encodeBestRuns, mergeBestRuns } from '../../rollup/best-runs.ts'
 import { packRollup, unpackRollup } from '../../rollup/packed-quarters.ts'
 import { EMPTY_ROLLUP, mergeRollups } from '../../rollup/rollup.ts'
-import { type CountTable, KEYS, playScope, rowsOf, sumOf } from '../tables/play-tables.ts'
+import { readSong, readTime, type SumRow } from '../tables/erased-plays.ts'
+import { type CountTable, KEYS, playScope, rowsOf } from '../tables/play-tables.ts'
 import { scopeOf } from '../tables/statistics-tables.ts'
 
 type Add = { days: (days: DaysPart) => void; plays: (plays: PlaysPart) => void }
@@ -85,27 +79,5 @@ function preparePlays(database: DatabaseSync, add: Add): (erased: ErasedUser) =>
     }
     for (const { plays } of left) add.plays(plays)
     for (const { item } of less.lists) removeName.run(item)
-  }
-}
-
-export type SumRow = {
-  quarter: number
-  artist_item: Uint8Array
-  item: Uint8Array
-  plays: number
-  seconds: number
-  exact: Uint8Array | null
-}
-
-export function readTime(row: SumRow): PlayedTime {
-  return { quarter: row.quarter, item: Buffer.from(row.item), plays: row.plays, seconds: sumOf(row) }
-}
-
-export function readSong(row: SumRow): PlayedSong {
-  return {
-    artist_item: Buffer.from(row.artist_item),
-    item: Buffer.from(row.item),
-    plays: row.plays,
-    seconds: sumOf(row),
   }
 }

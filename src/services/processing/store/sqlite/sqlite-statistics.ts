@@ -11,24 +11,15 @@ import {
   type SqliteConnection,
   transact,
 } from '../../../../store/sqlite/database.ts'
+import type { DailyTotals, Totals } from '../../days/history.ts'
 import { History } from '../../days/history.ts'
 import { type ErasedUser, sameErasures, standAt } from '../../erasure/erasing.ts'
-import { isEmptyFold, isUncountable, refusedFold } from '../../fold.ts'
+import { type FoldOutcome, isEmptyFold, isUncountable, refusedFold } from '../../fold.ts'
 import { PlayLists } from '../../plays/play-lists.ts'
-import { readUsers, type UsersQuery } from '../../users/counted-users.ts'
-import type {
-  DailyQuery,
-  DailyTotals,
-  Fold,
-  FoldOutcome,
-  PlayedQuery,
-  ScopeAt,
-  StatisticsBeside,
-  StatisticsStore,
-  Totals,
-  TotalsQuery,
-} from '../statistics-store.ts'
-import { type HourRange, prepareHours, readHours } from '../tables/counted-hours-tables.ts'
+import type { DailyQuery, HourRange, PlayedQuery, ScopeAt, TotalsQuery, UsersQuery } from '../../query.ts'
+import { readUsers } from '../../users/counted-users.ts'
+import type { Fold, StatisticsBeside, StatisticsStore } from '../statistics-store.ts'
+import { prepareHours, readHours } from '../tables/counted-hours-tables.ts'
 import type { ScopeReader } from '../tables/day-tables.ts'
 import {
   adoptCursor,
@@ -54,25 +45,22 @@ export async function openSqliteStatistics(
   { dir }: { dir: string },
   setAside: (news: SetAside) => void = () => {},
 ): Promise<StatisticsStore> {
-  const path = fileIn(dir)
-  const open = () => {
-    const file = new DataFile(path)
-    return file.open(async () => {
-      await using opened = new AsyncDisposableStack()
-      const reader = await openReader<StatisticsDatabase>(path, statisticsMigrations('sqlite'), 'statistics_migrations')
-      opened.defer(() => reader.destroy())
-      const writer = opened.use(openSqlite(path, { cacheMib: 8 }))
-      const scopes = opened.use(openSqlite(path, { cacheMib: 2 }))
-      const statistics = new SqliteStatistics({ file, reader, writer, scopes })
-      opened.move()
-      return statistics
-    })
-  }
-  return openDerived(path, open, setAside)
+  const path = join(resolve(dir), 'statistics.db')
+  return openDerived(path, () => openFile(path), setAside)
 }
 
-export function fileIn(dir: string): string {
-  return join(resolve(dir), 'statistics.db')
+function openFile(path: string): Promise<StatisticsStore> {
+  const file = new DataFile(path)
+  return file.open(async () => {
+    await using opened = new AsyncDisposableStack()
+    const reader = await openReader<StatisticsDatabase>(path, statisticsMigrations('sqlite'), 'statistics_migrations')
+    opened.defer(() => reader.destroy())
+    const writer = opened.use(openSqlite(path, { cacheMib: 8 }))
+    const scopes = opened.use(openSqlite(path, { cacheMib: 2 }))
+    const statistics = new SqliteStatistics({ file, reader, writer, scopes })
+    opened.move()
+    return statistics
+  })
 }
 
 type Opened = {
@@ -167,7 +155,8 @@ class SqliteStatistics implements StatisticsStore {
   }
 
   beside(): Promise<StatisticsBeside> {
-    return this.#file.guard(() => openBeside({ file: this.#file, live: this.#reader, writer: this.#writer }))
+    const opened = { file: this.#file, live: this.#reader, writer: this.#writer, open: openFile }
+    return this.#file.guard(() => openBeside(opened))
   }
 
   clear(): Promise<void> {

@@ -6,14 +6,12 @@ import type { Dialect } from '../../../../store/columns.ts'
 import { rowLiteral } from '../../../../store/mysql/literal.ts'
 import type { MysqlSession } from '../../../../store/mysql/session.ts'
 import type { HoursPart } from '../../hourly-counts/counted-hours.ts'
+import type { HourRange } from '../../query.ts'
 import type { StatisticsDatabase } from './statistics-tables.ts'
 
 /** The table `counted_hours`: how it is made, added to and read. */
 
 export type CountedHourRow = { type: string; hour: number; events: number; fingerprint: number }
-
-/** Hours from `from` up to, not including, `to`. */
-export type HourRange = { from: number; to: number }
 
 export async function createCountedHours(db: Kysely<unknown>, dialect: Dialect): Promise<void> {
   const sqlite = dialect === 'sqlite'

@@ -1,10 +1,10 @@
 import { type Kysely, sql } from 'kysely'
 import type { Dialect } from '../../../../store/columns.ts'
 import type { DaysPart } from '../../days/quarter-hours.ts'
+import type { Coverage } from '../../query.ts'
 import { decodeBestRuns, encodeBestRuns, mergeBestRuns } from '../../rollup/best-runs.ts'
 import { packRollup, unpackRollup } from '../../rollup/packed-quarters.ts'
 import { mergeRollups } from '../../rollup/rollup.ts'
-import type { Coverage } from '../statistics-store.ts'
 
 /** The tables of the days, what is read of them, and how they come into being. */
 

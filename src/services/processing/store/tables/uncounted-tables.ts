@@ -7,6 +7,7 @@ import { type Dialect, uuidFromBytes, uuidToBytes } from '../../../../store/colu
 import { rowLiteral } from '../../../../store/mysql/literal.ts'
 import type { MysqlSession } from '../../../../store/mysql/session.ts'
 import type { CountedHour } from '../../hourly-counts/counted-hours.ts'
+import type { HourRange } from '../../query.ts'
 import {
   DETAIL_CHARACTERS_MAX,
   UNCOUNTED_NAMED_MAX,
@@ -14,7 +15,6 @@ import {
   type UncountedHours,
   type UncountedPlace,
 } from '../../uncounted.ts'
-import type { HourRange } from './counted-hours-tables.ts'
 import type { StatisticsDatabase } from './statistics-tables.ts'
 
 /**
