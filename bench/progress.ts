@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { getJson } from './load/http-load.ts'
-import type { Addresses } from './site/site.ts'
+import type { Addresses } from './target/target.ts'
 
 const POLL_MS = 20
 

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { CommandError, UsageError } from '../src/cli/command.ts'
 import { type BenchOptions, HELP, readBenchOptions, type SectionName } from './bench-options.ts'
-import { Filling } from './filling.ts'
+import { Dataset } from './dataset.ts'
 import { machineName } from './machine.ts'
 import { BENCH_FOLDER, keepResult } from './report/results-file.ts'
 import { renderTable } from './report/results-page.ts'
@@ -16,8 +16,8 @@ import { OPEN_LOOP } from './sections/open-loop.ts'
 import { RANGES } from './sections/ranges.ts'
 import { SINGLE } from './sections/single.ts'
 import { STATISTICS } from './sections/statistics.ts'
-import { EmbeddedSite } from './site/embedded-site.ts'
-import { ServersSite } from './site/servers-site.ts'
+import { EmbeddedTarget } from './target/embedded-target.ts'
+import { ServersTarget } from './target/servers-target.ts'
 
 /** `npm run bench`: measures, each section with its limit in the same run, and writes tables and charts. */
 const SECTIONS: Record<SectionName, Section> = {
@@ -51,9 +51,9 @@ try {
 /** A result is kept when its section is done: what fails later does not take it away. */
 async function measureAll(options: BenchOptions): Promise<void> {
   const { on, events, seconds, connections, sections } = options
-  await using site = on === 'embedded' ? await EmbeddedSite.open() : await ServersSite.open()
-  const filling = new Filling(site, events)
-  const versions = await site.versions()
+  await using target = on === 'embedded' ? await EmbeddedTarget.open() : await ServersTarget.open()
+  const dataset = new Dataset(target, events)
+  const versions = await target.versions()
   const machine = machineName()
   console.log(`${machine}\n`)
   const stopped = Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM')]).then(([signal]) => {
@@ -65,7 +65,7 @@ async function measureAll(options: BenchOptions): Promise<void> {
     console.log(`## ${section}, ${on}\n`)
     const { about, measure } = SECTIONS[section]
     const started = performance.now()
-    const rows = await Promise.race([measure({ site, options, filling }), stopped])
+    const rows = await Promise.race([measure({ target, options, dataset }), stopped])
     console.log(`${renderTable(rows)}\n\ntook ${Math.round((performance.now() - started) / 1000)} s\n`)
     const date = new Date().toISOString().slice(0, 16).replace('T', ' ')
     const result = { about: about[on], date, machine, versions, options: { events, seconds, connections }, rows }

@@ -1,13 +1,13 @@
 import type { BenchOptions } from './bench-options.ts'
-import type { Filling } from './filling.ts'
+import type { Dataset } from './dataset.ts'
 import type { Row, SystemName } from './report/results.ts'
-import type { Running, Site } from './site/site.ts'
+import type { Running, Target } from './target/target.ts'
 
 export type BenchRun = {
-  site: Site
+  target: Target
   options: BenchOptions
   /** The store with all the events, which the sections that read share. */
-  filling: Filling
+  dataset: Dataset
 }
 
 export type Section = {
@@ -20,7 +20,7 @@ export type Section = {
  * What posts are measured against: embedded, the one process with all services; on servers a Receiver alone, because the
  * others would take the cores from it that they do not share where each has a machine of its own.
  */
-export async function startPosting({ site }: BenchRun): Promise<Running> {
-  await site.clear()
-  return site.on === 'embedded' ? site.start() : site.start('receiver')
+export async function startPosting({ target }: BenchRun): Promise<Running> {
+  await target.clear()
+  return target.on === 'embedded' ? target.start() : target.start('receiver')
 }

@@ -15,7 +15,7 @@ export type Balancer = AsyncDisposable & { port: number }
 /** `connections` are those that it has now: the next one goes to whoever has the fewest. */
 type Instance = Place & { ready: boolean; connections: number }
 
-const LOOK_MS = 1000
+const POLL_INTERVAL_MS = 1000
 const READY_MS_MAX = 900
 const CONNECT_MS_MAX = 1000
 const CONNECTIONS_MAX = 10_000
@@ -53,7 +53,7 @@ export async function startBalancer(port: number, find: () => Promise<Place[]>):
   })
   server.maxConnections = CONNECTIONS_MAX
   await once(server.listen(port, '0.0.0.0'), 'listening')
-  const timer = setInterval(look, LOOK_MS)
+  const timer = setInterval(look, POLL_INTERVAL_MS)
   return {
     port: (server.address() as AddressInfo).port,
     [Symbol.asyncDispose]: async () => {

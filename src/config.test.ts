@@ -31,7 +31,7 @@ function messageOf(work: () => unknown): string {
 }
 
 describe('The configuration', () => {
-  test('of an empty environment is the embedded system on loopback with its standard ports', () => {
+  test('of an empty environment is the embedded system on loopback with its default ports', () => {
     const dataDir = resolve('./data')
     assert.deepEqual(readConfig({}), {
       host: '127.0.0.1',

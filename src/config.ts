@@ -139,8 +139,8 @@ export function readConfig(environment: Record<string, string | undefined> = pro
     const why = `${name} is ${reached}, which others can reach, and RUNIFY_API_KEYS is empty`
     throw new StartError(`${why}: set keys, or RUNIFY_ALLOW_ANONYMOUS=true to let everybody in`)
   }
-  const number = (name: string, standard: number, min: number, max: number) =>
-    readNumber(name, read(name), { standard, min, max })
+  const number = (name: string, fallback: number, min: number, max: number) =>
+    readNumber(name, read(name), { fallback, min, max })
   const serviceUrls = readServiceUrls(read)
   const store = readStore(read('RUNIFY_STORE') ?? 'embedded', dataDir)
   if (store.kind === 'mysql' && !isLoopback(reached)) ownSecret('the password of RUNIFY_STORE', store.password)
@@ -228,9 +228,9 @@ function ownSecret(name: string, text: string | undefined): string | undefined {
 function readNumber(
   name: string,
   text: string | undefined,
-  { standard, min, max }: { standard: number; min: number; max: number },
+  { fallback, min, max }: { fallback: number; min: number; max: number },
 ): number {
-  if (text === undefined) return standard
+  if (text === undefined) return fallback
   const value = /^\d{1,10}$/.test(text) ? Number(text) : Number.NaN
   if (value >= min && value <= max) return value
   throw new StartError(`${name} must be a whole number from ${min} to ${max}, not '${text}'`)

@@ -1,7 +1,7 @@
 import { setPriority } from 'node:os'
 import { parentPort, workerData } from 'node:worker_threads'
 import { StartError } from './errors.ts'
-import type { Addresses, ThreadData, ThreadNews, ThreadOrder } from './service-thread.ts'
+import type { Addresses, ThreadCommand, ThreadData, ThreadNotification } from './service-thread.ts'
 import { startServices } from './system.ts'
 
 /** What runs in a `ServiceThread`: starts the services, waits for `stop`, and closes what it opened. */
@@ -20,25 +20,25 @@ async function run({ config, services }: ThreadData): Promise<void> {
   const { promise: stopped, resolve: stop } = Promise.withResolvers<void>()
   const addresses: Addresses = {}
   const { promise: started, resolve: sayStarted } = Promise.withResolvers<void>()
-  port.on('message', (order: ThreadOrder) => {
-    if (order.kind === 'stop') return stop()
-    Object.assign(addresses, order.addresses)
+  port.on('message', (command: ThreadCommand) => {
+    if (command.kind === 'stop') return stop()
+    Object.assign(addresses, command.addresses)
     sayStarted()
   })
   await startServices(config, services, { opened, addresses, started })
-  tell({ kind: 'ready', addresses })
+  notify({ kind: 'ready', addresses })
   await stopped
 }
 
-function tell(news: ThreadNews): void {
-  port.postMessage(news)
+function notify(notification: ThreadNotification): void {
+  port.postMessage(notification)
 }
 
 try {
   await run(workerData as ThreadData)
 } catch (error) {
-  const mendable = error instanceof StartError
-  tell({ kind: 'failed', message: mendable ? error.message : String((error as Error).stack), mendable })
+  const recoverable = error instanceof StartError
+  notify({ kind: 'failed', message: recoverable ? error.message : String((error as Error).stack), recoverable })
 } finally {
   port.close()
 }

@@ -6,10 +6,10 @@ import { StartError } from './errors.ts'
 export type Addresses = Partial<Record<ServiceName, string>>
 
 export type ThreadData = { config: Config; services: readonly ServiceName[] }
-export type ThreadOrder = { kind: 'stop' } | { kind: 'addresses'; addresses: Addresses }
-export type ThreadNews =
+export type ThreadCommand = { kind: 'stop' } | { kind: 'addresses'; addresses: Addresses }
+export type ThreadNotification =
   | { kind: 'ready'; addresses: Addresses }
-  | { kind: 'failed'; message: string; mendable: boolean }
+  | { kind: 'failed'; message: string; recoverable: boolean }
 
 /**
  * The bounds of the thread's heap. What it holds is a batch or some pages at a time; without bounds V8 would let several
@@ -43,23 +43,23 @@ export class ServiceThread implements AsyncDisposable {
       resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MIB, maxOldGenerationSizeMb: OLD_MIB },
     })
     const exited = new Promise<number>((resolve) => worker.once('exit', resolve))
-    const news = await new Promise<ThreadNews>((resolve, reject) => {
+    const notification = await new Promise<ThreadNotification>((resolve, reject) => {
       worker.once('message', resolve)
       worker.once('error', reject)
     })
-    if (news.kind === 'ready') return new ServiceThread(worker, exited, news.addresses)
+    if (notification.kind === 'ready') return new ServiceThread(worker, exited, notification.addresses)
     await exited
-    throw news.mendable ? new StartError(news.message) : new Error(news.message)
+    throw notification.recoverable ? new StartError(notification.message) : new Error(notification.message)
   }
 
   /** Tells the services where those listen that were started after them. */
   tellAddresses(addresses: Addresses): void {
-    this.#order({ kind: 'addresses', addresses })
+    this.#command({ kind: 'addresses', addresses })
   }
 
   /** Tells the services to stop, and waits for nothing. */
   stop(): void {
-    this.#order({ kind: 'stop' })
+    this.#command({ kind: 'stop' })
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -67,7 +67,7 @@ export class ServiceThread implements AsyncDisposable {
     await this.#exited
   }
 
-  #order(order: ThreadOrder): void {
-    this.#worker.postMessage(order)
+  #command(command: ThreadCommand): void {
+    this.#worker.postMessage(command)
   }
 }

@@ -101,7 +101,7 @@ function usesLog(services: readonly ServiceName[]): boolean {
   return services.some((service) => !WITHOUT_LOG.includes(service))
 }
 
-/** Where it listens here, or where it runs elsewhere: at the address that is configured, or at its standard port. */
+/** Where it listens here, or where it runs elsewhere: at the address that is configured, or at its default port. */
 function findService(
   service: ServiceName,
   { addresses, config }: { addresses: Addresses; config: Config },

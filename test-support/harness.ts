@@ -56,13 +56,13 @@ export function temporaryFolder(): ReturnType<typeof mkdtempDisposable> {
 export async function startInProcess(environment: Environment = {}): Promise<Runify> {
   await using opened = new AsyncDisposableStack()
   const folder = opened.use(await temporaryFolder())
-  const standard = {
+  const defaults = {
     ...NO_CANARIES,
     RUNIFY_LOG_LEVEL: 'silent',
     PROCESSING_PERIOD_MS: PROMPT_PERIOD_MS,
     RUNIFY_DATA_DIR: folder.path,
   }
-  const config = readConfig({ ...FREE_PORTS, ...standard, ...environment })
+  const config = readConfig({ ...FREE_PORTS, ...defaults, ...environment })
   const { addresses } = opened.use(await startSystem(config, SERVICES))
   const running = opened.move()
   return {
@@ -194,8 +194,8 @@ function spawnMain(
   services: readonly ServiceName[] = [],
   { within = [], flags = [], onLine: _, ...user }: SpawnedAs = {},
 ) {
-  const standard = { ...NO_CANARIES, RUNIFY_DATA_DIR: dir, PROCESSING_PERIOD_MS: PROMPT_PERIOD_MS }
-  const env = { ...FREE_PORTS, ...standard, ...environment }
+  const defaults = { ...NO_CANARIES, RUNIFY_DATA_DIR: dir, PROCESSING_PERIOD_MS: PROMPT_PERIOD_MS }
+  const env = { ...FREE_PORTS, ...defaults, ...environment }
   const options: SpawnOptions = { env, stdio: ['ignore', 'pipe', 'pipe'], ...user }
   const [command, ...args] = [...within, process.execPath, ...flags, MAIN, ...services] as [string, ...string[]]
   const child: ChildProcess = spawn(command, args, options)

@@ -5,7 +5,7 @@ import { caughtUp } from '../progress.ts'
 import { median } from '../quantile.ts'
 import { atLeast, type Row } from '../report/results.ts'
 import { type BenchRun, type Section, startPosting } from '../section.ts'
-import type { ServersSite } from '../site/servers-site.ts'
+import type { ServersTarget } from '../target/servers-target.ts'
 
 const ROUNDS = 5
 const ARRAY_EVENTS = 1000
@@ -26,11 +26,11 @@ export const BATCHES: Section = {
       'ready made, in batches of 500, acks=-1.',
   },
   async measure(run) {
-    const { site, options } = run
+    const { target, options } = run
     const lines = eventBodies(Math.min(LINES_MAX, options.events))
     await using opened = new AsyncDisposableStack()
     const { addresses } = opened.use(await startPosting(run))
-    const limit = site.on === 'embedded' ? parserOf(lines) : await rawClient(site, lines, opened)
+    const limit = target.on === 'embedded' ? parserOf(lines) : await rawClient(target, lines, opened)
     const repeats = Math.max(1, Math.ceil(Math.min(options.events, EVENTS_MAX) / ROUNDS / lines.length))
     const ndjson = Buffer.from(`${lines.join('\n')}\n`)
     const arrays = arraysOf(lines)
@@ -48,7 +48,7 @@ export const BATCHES: Section = {
       if (round > 0) turns.push(turn)
     }
     const rows = toRows(turns, run)
-    if (site.on === 'servers') return rows
+    if (target.on === 'servers') return rows
     const started = performance.now()
     await caughtUp(addresses)
     const seconds = (performance.now() - started) / 1000
@@ -66,10 +66,14 @@ function parserOf(lines: readonly string[]): Limit {
   }
 }
 
-async function rawClient(site: ServersSite, lines: readonly string[], opened: AsyncDisposableStack): Promise<Limit> {
-  const topic = await site.createTopic('bench.batches')
+async function rawClient(
+  target: ServersTarget,
+  lines: readonly string[],
+  opened: AsyncDisposableStack,
+): Promise<Limit> {
+  const topic = await target.createTopic('bench.batches')
   const messages = lines.map((line) => toMessage(topic, JSON.parse(line), crypto.randomUUID()))
-  const producer = openProducer(site.kafka.address)
+  const producer = openProducer(target.kafka.address)
   opened.defer(() => producer.close())
   return async (repeats) => {
     for (let i = 0; i < repeats; i++) {
@@ -98,8 +102,8 @@ async function rateOf(events: number, work: () => Promise<void>): Promise<number
   return (events / (performance.now() - started)) * 1000
 }
 
-function toRows(turns: readonly { limit: number; ndjson: number; array: number }[], { site }: BenchRun): Row[] {
-  const onServers = site.on === 'servers'
+function toRows(turns: readonly { limit: number; ndjson: number; array: number }[], { target }: BenchRun): Row[] {
+  const onServers = target.on === 'servers'
   const sent = (of: 'ndjson' | 'array') => ({
     value: median(turns.map((turn) => turn[of])),
     unit: 'events/s',

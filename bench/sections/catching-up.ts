@@ -11,11 +11,11 @@ export const CATCHING_UP: Section = {
       'All events are in Kafka; one Storage is started and stores them in MySQL. The limit is LOAD DATA of the same rows ' +
       'into an empty table of the same form, on the server itself.',
   },
-  async measure({ site, filling, options }) {
-    const stored = await filling.stored()
-    await using database = await site.openDatabase()
+  async measure({ target, dataset, options }) {
+    const stored = await dataset.stored()
+    await using database = await target.openDatabase()
     const limit = await database.copyRate()
-    const onServers = site.on === 'servers'
+    const onServers = target.on === 'servers'
     const rows = options.events.toLocaleString('en')
     return [
       { name: `${onServers ? 'LOAD DATA' : 'SQLite'}, ${rows} rows`, value: limit, unit: 'rows/s' },

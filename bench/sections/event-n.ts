@@ -30,8 +30,8 @@ export const EVENT_N: Section = {
       'event, 100 times each; 5,000 random ones by eight readers; then 1,000 others, one request at a time again (warm). The ' +
       'limit is a bare node:http server that sends the same bytes.',
   },
-  async measure({ site, filling, options }) {
-    await filling.logged()
+  async measure({ target, dataset, options }) {
+    await dataset.logged()
     const pathOf = (index: number) => `/running?index=${index}`
     const anyPath = () => pathOf(Math.floor(Math.random() * options.events))
     const anyTimes = async (reader: OneReader, count: number) => {
@@ -41,13 +41,13 @@ export const EVENT_N: Section = {
     }
     const cold: number[] = []
     for (let start = 0; start < STARTS; start++) {
-      await using running = await site.start('analyzer')
+      await using running = await target.start('analyzer')
       using reader = new OneReader(running.addresses.analyzer)
       cold.push(...(await anyTimes(reader, ASKED_COLD)))
     }
     const rows = rowsOf('random events, cold', cold, COLD_MS_MAX)
     await using opened = new AsyncDisposableStack()
-    const { addresses } = opened.use(await site.start('analyzer'))
+    const { addresses } = opened.use(await target.start('analyzer'))
     const reader = opened.use(new OneReader(addresses.analyzer))
     const last = options.events - 1
     const bare = opened.use(await startBareAnswer(await getText(`${addresses.analyzer}${pathOf(last)}`)))

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { getJson, post } from '../load/http-load.ts'
-import type { Addresses } from '../site/site.ts'
+import type { Addresses } from '../target/target.ts'
 
 /** Milliseconds from the beginning of the POST. */
 export type Freshness = { stored: number[]; counted: number[] }

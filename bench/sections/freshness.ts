@@ -5,7 +5,7 @@ import { caughtUp } from '../progress.ts'
 import { quantile } from '../quantile.ts'
 import { atMost, type Row } from '../report/results.ts'
 import type { BenchRun, Section } from '../section.ts'
-import type { Site } from '../site/site.ts'
+import type { Target } from '../target/target.ts'
 import { type Freshness, PROBES_A_SECOND, probeFreshness } from './freshness-probes.ts'
 
 const PATH = '/stats/running'
@@ -27,17 +27,17 @@ export const FRESHNESS: Section = {
       'period is 2 s. All services run. At rest, and beside an open loop of single POSTs at 50 % of what a closed loop has ' +
       'just given. The limit is one event at a time appended to Kafka, inserted in MySQL and found, by the bare clients.',
   },
-  async measure({ site, options }: BenchRun) {
+  async measure({ target, options }: BenchRun) {
     const bodies = eventBodies(BODIES)
-    await site.clear()
-    await using running = await site.start()
+    await target.clear()
+    await using running = await target.start()
     const { addresses } = running
     const seconds = options.seconds * TURNS
     const count = seconds * PROBES_A_SECOND
     // They warm it up, too.
     await closedLoop(addresses.receiver, posts(PATH, bodies), options)
     await caughtUp(addresses)
-    const limit = await rawTimes(site, count)
+    const limit = await rawTimes(target, count)
     const atRest = await probeFreshness(addresses, count)
     const { rate: closed } = await closedLoop(addresses.receiver, posts(PATH, bodies), options)
     await caughtUp(addresses)
@@ -49,8 +49,8 @@ export const FRESHNESS: Section = {
   },
 }
 
-async function rawTimes(site: Site, count: number): Promise<number[]> {
-  await using path = await site.openRawPath()
+async function rawTimes(target: Target, count: number): Promise<number[]> {
+  await using path = await target.openRawPath()
   const times: number[] = []
   for (let i = 0; i < count; i++) {
     const started = performance.now()

@@ -3,7 +3,7 @@ import { sendAll } from '../load/http-load.ts'
 import { caughtUp, runsAt } from '../progress.ts'
 import { atMost, type Row } from '../report/results.ts'
 import type { Section } from '../section.ts'
-import { SERVICES } from '../site/site.ts'
+import { SERVICES } from '../target/target.ts'
 
 /** The largest memory of every process, while all events go through and in every other section of the run. */
 export const MEMORY: Section = {
@@ -16,11 +16,11 @@ export const MEMORY: Section = {
       'Memory is the largest resident memory (VmHWM) of each in this and in all other sections of the same run; of Kafka ' +
       'and MySQL, it is that of their largest process.',
   },
-  async measure({ site, options: { events } }) {
-    await site.clear()
+  async measure({ target, options: { events } }) {
+    await target.clear()
     const rows: Row[] = []
     {
-      await using running = await site.start()
+      await using running = await target.start()
       const { addresses } = running
       const started = performance.now()
       const rate = () => (events / (performance.now() - started)) * 1000
@@ -31,9 +31,9 @@ export const MEMORY: Section = {
       const counts = [await runsAt(addresses.storage), await runsAt(addresses.processing)]
       if (counts.some((count) => count !== events)) throw new Error(`${events} sent, stored and counted ${counts}`)
     }
-    if (site.on === 'servers') await site.noteServerPeaks()
+    if (target.on === 'servers') await target.noteServerPeaks()
     const order: string[] = [...SERVICES, ...THEIRS]
-    const peaks = [...site.peaks].sort(([a], [b]) => order.indexOf(a) - order.indexOf(b))
+    const peaks = [...target.peaks].sort(([a], [b]) => order.indexOf(a) - order.indexOf(b))
     for (const [name, value] of peaks) {
       const target = THEIRS.includes(name) ? {} : { target: atMost(200) }
       rows.push({ name: `largest memory of ${name}`, value, unit: 'MiB', ...target })

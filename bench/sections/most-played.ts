@@ -28,19 +28,19 @@ const ABOUT =
 /** How fast plays are counted, and how long the lists of what was played most take. */
 export const MOST_PLAYED: Section = {
   about: { embedded: ABOUT, servers: ABOUT },
-  async measure({ site, options }) {
-    await site.clear()
+  async measure({ target, options }) {
+    await target.clear()
     const all = options.events
     {
-      await using running = await site.start('receiver')
+      await using running = await target.start('receiver')
       await sendAll(running.addresses.receiver, 'application/x-ndjson', bodies(all), '/stats/music')
     }
     {
-      await using running = await site.start('storage')
+      await using running = await target.start('storage')
       await growthRate(running.addresses.storage, { all, started: performance.now(), name: 'num_music_info' })
     }
     const started = performance.now()
-    await using running = await site.start('storage', 'processing')
+    await using running = await target.start('storage', 'processing')
     const { processing } = running.addresses
     using reader = new OneReader(processing)
     const counted = await growthRate(processing, { all, started, name: 'num_music_info' })

@@ -29,17 +29,17 @@ export const OPEN_LOOP: Section = {
       'server that parses and appends to Kafka, at the same rate.',
   },
   async measure(run) {
-    const { site, options } = run
+    const { target, options } = run
     const bodies = eventBodies(BODIES)
     await using opened = new AsyncDisposableStack()
     const { addresses } = opened.use(await startPosting(run))
     const bare = opened.use(
-      site.on === 'embedded'
+      target.on === 'embedded'
         ? await startBareParser()
-        : await startBareAppender({ address: site.kafka.address, topic: await site.createTopic('bench.single') }),
+        : await startBareAppender({ address: target.kafka.address, topic: await target.createTopic('bench.single') }),
     )
     const settle = async () => {
-      if (site.on === 'embedded') await caughtUp(addresses)
+      if (target.on === 'embedded') await caughtUp(addresses)
     }
     for (const address of [bare.address, addresses.receiver]) await closedLoop(address, posts(PATH, bodies), options)
     await settle()

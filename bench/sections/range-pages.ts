@@ -59,7 +59,7 @@ async function nextOf(reader: OneReader, path: string): Promise<string> {
   return next === undefined ? path : next.replace(`limit=${FEW}`, `limit=${PAGE}`)
 }
 
-const LOOK_MS = 50
+const POLL_INTERVAL_MS = 50
 
 /** By how much the resident memory of a service grew at most during the work, MiB. */
 export async function growthOf<T>(service: string, work: () => Promise<T>): Promise<{ result: T; mib: number }> {
@@ -69,7 +69,7 @@ export async function growthOf<T>(service: string, work: () => Promise<T>): Prom
   const watching = (async () => {
     while (!done) {
       most = Math.max(most, await residentBytes(service))
-      await new Promise((resolve) => setTimeout(resolve, LOOK_MS))
+      await new Promise((resolve) => setTimeout(resolve, POLL_INTERVAL_MS))
     }
   })()
   const result = await work().finally(() => {

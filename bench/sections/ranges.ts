@@ -26,11 +26,11 @@ export const RANGES: Section = {
       'NDJSON. The limit is the same SELECTs by mysql2 alone, for pages four at a time: rows as the driver gives them, no ' +
       'JSON and no HTTP. Then pages of 1,000 by one reader, wherever they are; and by how much Storage grows while it streams.',
   },
-  async measure({ site, filling, options }) {
-    await filling.stored()
+  async measure({ target, dataset, options }) {
+    await dataset.stored()
     await using opened = new AsyncDisposableStack()
-    const { addresses } = opened.use(await site.start('storage'))
-    const database = opened.use(await site.openDatabase())
+    const { addresses } = opened.use(await target.start('storage'))
+    const database = opened.use(await target.openDatabase())
     const some = someRuns(options.events)
     const starts = some.map(({ timestamp }) => timestamp)
     const paths = starts.map((start) => `/stats/running?limit=${PAGE}&start_timestamp=${encodeURIComponent(start)}`)

@@ -27,17 +27,17 @@ export const SINGLE: Section = {
       'client of @platformatic/kafka, acks=-1, those of one turn of the event loop together.',
   },
   async measure(run) {
-    const { site, options } = run
+    const { target, options } = run
     await using opened = new AsyncDisposableStack()
     const { addresses } = opened.use(await startPosting(run))
     const contenders = [
       { name: PARSER, url: postUrl(opened.use(await startBareParser()).address) },
-      ...(site.on === 'servers' ? [{ name: APPENDER, url: await startAppender(opened, site.kafka, site) }] : []),
+      ...(target.on === 'servers' ? [{ name: APPENDER, url: await startAppender(opened, target.kafka, target) }] : []),
       ...options.peers,
       { name: RUNIFY, url: postUrl(addresses.receiver) },
     ]
     const turns = await takeTurns(contenders, run, async () => {
-      if (site.on === 'embedded') await caughtUp(addresses)
+      if (target.on === 'embedded') await caughtUp(addresses)
     })
     return toRows(turns, run)
   },
@@ -71,12 +71,12 @@ async function postTo({ name, url }: Peer, bodies: readonly string[], loop: { co
   }
 }
 
-function toRows(turns: readonly Turn[], { site, options }: BenchRun): Row[] {
+function toRows(turns: readonly Turn[], { target, options }: BenchRun): Row[] {
   const of = (turn: Turn, name: string) => turn.get(name) as { rate: number; p99: number }
   const rate = (name: string) => median(turns.map((turn) => of(turn, name).rate))
   const ratio = (name: string, limit: string) => median(turns.map((turn) => of(turn, name).rate / of(turn, limit).rate))
   const posted = (name: string, limit: string) => ({ value: rate(name), unit: 'events/s', ratio: ratio(name, limit) })
-  const onServers = site.on === 'servers'
+  const onServers = target.on === 'servers'
   const rows: Row[] = [{ name: PARSER, value: rate(PARSER), unit: 'requests/s' }]
   if (onServers) rows.push({ name: APPENDER, ...posted(APPENDER, PARSER) })
   rows.push({ name: RUNIFY, ...posted(RUNIFY, PARSER), target: atLeast(onServers ? 0.55 : 0.5, 'limit') })
@@ -105,8 +105,8 @@ function postUrl(address: string): string {
 async function startAppender(
   opened: AsyncDisposableStack,
   kafka: { address: string },
-  site: { createTopic(topic: string): Promise<string> },
+  target: { createTopic(topic: string): Promise<string> },
 ): Promise<string> {
-  const topic = await site.createTopic('bench.single')
+  const topic = await target.createTopic('bench.single')
   return postUrl(opened.use(await startBareAppender({ address: kafka.address, topic })).address)
 }

@@ -8,7 +8,7 @@ import { caughtUp } from '../progress.ts'
 import { quantile } from '../quantile.ts'
 import { atMost, type Row } from '../report/results.ts'
 import type { Section } from '../section.ts'
-import type { Addresses } from '../site/site.ts'
+import type { Addresses } from '../target/target.ts'
 import { askInTurns, READERS } from './answers.ts'
 
 /** As Processing asks for them where nothing else is set: 1,000 changes embedded, 5,000 on MySQL. */
@@ -30,12 +30,12 @@ export const STATISTICS: Section = {
       'days, in Europe/Berlin, and the records of a user with 100,000 runs in 20 years (no more than there are events), by ' +
       'one reader and by eight.',
   },
-  async measure({ site, filling, options }) {
-    const counted = await filling.counted()
+  async measure({ target, dataset, options }) {
+    const counted = await dataset.counted()
     await using opened = new AsyncDisposableStack()
-    const database = opened.use(await site.openDatabase())
-    const read = await database.changesRate(CHANGES[site.on])
-    const { addresses } = opened.use(await site.start('receiver', 'storage', 'processing'))
+    const database = opened.use(await target.openDatabase())
+    const read = await database.changesRate(CHANGES[target.on])
+    const { addresses } = opened.use(await target.start('receiver', 'storage', 'processing'))
     const { user_id } = JSON.parse(eventBodies(1)[0] as string) as { user_id: string }
     const loop = { connections: READERS, seconds: options.seconds }
     return [

@@ -36,18 +36,18 @@ export function pathAt(base: URL, path: string): URL {
   return new URL(serviceUrl(base.href, path))
 }
 
-/** The key of `--key`, of the file that `--key-file` names, or else `standard`. */
+/** The key of `--key`, of the file that `--key-file` names, or else `fallback`. */
 export async function readKey({
   key,
   keyFile,
-  standard,
+  fallback,
 }: {
   key: string | undefined
   keyFile: string | undefined
-  standard?: string | undefined
+  fallback?: string | undefined
 }): Promise<string | undefined> {
   if (key !== undefined && keyFile !== undefined) throw new UsageError('--key and --key-file are both given')
-  const text = keyFile === undefined ? (key ?? standard) : (await readKeyFile(keyFile)).trim()
+  const text = keyFile === undefined ? (key ?? fallback) : (await readKeyFile(keyFile)).trim()
   if (text !== undefined && !/^[\x21-\x7e]+$/.test(text))
     throw new UsageError('the key must be printable ASCII, without spaces')
   return text

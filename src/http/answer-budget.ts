@@ -10,7 +10,7 @@ const STREAM_BYTES_MAX = 1024 * 1024
 const WAIT_MS_MAX = 15_000
 /** While others wait, an answer of which no more could be written for so long is cut off. */
 const STILL_MS_MAX = 10_000
-const LOOK_MS = 1000
+const POLL_INTERVAL_MS = 1000
 
 type Held = { bytes: number; written: number; since: number }
 type Waiting = { response: ServerResponse; bytes: number; begin: () => void }
@@ -64,7 +64,7 @@ export class AnswerBudget {
     const deadline = setTimeout(leave, WAIT_MS_MAX)
     response.once('close', leave)
     this.#waiting.add(waiting)
-    this.#looking ??= setInterval(() => this.#cutOffThoseThatStandStill(), LOOK_MS)
+    this.#looking ??= setInterval(() => this.#cutOffThoseThatStandStill(), POLL_INTERVAL_MS)
     try {
       await turn
     } finally {

@@ -90,7 +90,7 @@ export class BodyBudget {
     this.#bytes += bytes
   }
 
-  give(bytes: number): void {
+  release(bytes: number): void {
     this.#bytes -= bytes
   }
 }
@@ -130,7 +130,7 @@ export async function readBody(
     await ended
   } finally {
     body.off('data', take).off('end', resolve).off('error', fail)
-    budget.give(bytes)
+    budget.release(bytes)
     if (body !== request) body.destroy()
   }
   return chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks, bytes)

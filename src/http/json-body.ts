@@ -6,7 +6,7 @@ import { BodyBudget, readBody } from './body.ts'
 import { HttpProblem, type ProblemCode } from './problem.ts'
 
 /** A path that takes one small JSON body, for what people and their tools tell a service to do. Events have `PostRoute`. */
-export type OrderRoute<T> = {
+export type CommandRoute<T> = {
   summary: string
   description: string
   /** JSON Schema of the body. */
@@ -37,7 +37,7 @@ const ORDERS = new BodyBudget(16 * ORDER_BYTES_MAX)
 const MEDIA_TYPE = /^\s*application\/json\s*(?:;\s*charset\s*=\s*"?utf-?8"?\s*)?;?\s*$/i
 
 /** Reads a small JSON body. As everywhere, nothing is coerced, and a member that is sent twice is refused. */
-export async function readOrder<T>(request: IncomingMessage, check: (value: unknown) => T): Promise<T> {
+export async function readCommand<T>(request: IncomingMessage, check: (value: unknown) => T): Promise<T> {
   if (!MEDIA_TYPE.test(request.headers['content-type'] ?? '')) {
     throw new HttpProblem('unsupported_media_type', 'Content-Type must be application/json, in UTF-8')
   }

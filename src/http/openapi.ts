@@ -2,7 +2,7 @@ import swagger from '@fastify/swagger'
 import swaggerUi from '@fastify/swagger-ui'
 import type { FastifyInstance } from 'fastify'
 import type { PostRoute } from './fast-path.ts'
-import { BODY_PROBLEMS, type OrderRoute } from './json-body.ts'
+import { BODY_PROBLEMS, type CommandRoute } from './json-body.ts'
 import { type Parameter, type Parameters, parameterSchema } from './parameter.ts'
 import { HttpProblem, type ProblemCode } from './problem.ts'
 import { JSON_TYPE, type Route } from './route.ts'
@@ -76,7 +76,7 @@ export function postSchema(service: string, route: PostRoute) {
   }
 }
 
-export function orderSchema<T>(service: string, route: OrderRoute<T>) {
+export function commandSchema<T>(service: string, route: CommandRoute<T>) {
   const { summary, description, body, response, problems } = route
   return {
     tags: [service],

@@ -4,8 +4,8 @@ import { HttpProblem } from './problem.ts'
 
 /** What a query or path parameter is. Checks, types and OpenAPI follow from it, as with the fields of events. */
 export type Parameter = { description: string; required?: true } & (
-  | { kind: 'integer'; min: number; max: number; standard?: number }
-  | { kind: 'choice'; choices: readonly string[]; standard?: string }
+  | { kind: 'integer'; min: number; max: number; default?: number }
+  | { kind: 'choice'; choices: readonly string[]; default?: string }
   | { kind: 'uuid' }
   | { kind: 'instant' }
   | { kind: 'day' }
@@ -21,8 +21,8 @@ type ValueOf<P extends Parameter> = P extends { kind: 'integer' | 'instant' | 'd
     ? C
     : string
 
-/** Whether a parameter always has a value: it is required, or has a standard one. */
-type Given<P extends Parameter> = P extends { required: true } | { standard: unknown } ? true : false
+/** Whether a parameter always has a value: it is required, or has a default. */
+type Given<P extends Parameter> = P extends { required: true } | { default: unknown } ? true : false
 
 export type ParameterValues<S extends Parameters> = {
   [N in keyof S as Given<S[N]> extends true ? N : never]: ValueOf<S[N]>
@@ -45,7 +45,7 @@ export function readParameters<S extends Parameters>(parameters: S, sent: Record
     const text = Object.hasOwn(sent, name) ? sent[name] : undefined
     if (text === undefined) {
       if (parameter.required) fail(name, 'is missing')
-      else values[name] = 'standard' in parameter ? parameter.standard : undefined
+      else values[name] = 'default' in parameter ? parameter.default : undefined
     } else if (typeof text !== 'string') fail(name, 'is given twice')
     else {
       const value = read(parameter, text)
@@ -68,12 +68,12 @@ export function invalidParameter(name: string, detail: string): HttpProblem {
 /** The JSON Schema of a parameter, for OpenAPI. */
 export function parameterSchema(parameter: Parameter): Record<string, unknown> {
   const { description } = parameter
-  const standard = 'standard' in parameter && parameter.standard !== undefined ? { default: parameter.standard } : {}
+  const withDefault = 'default' in parameter && parameter.default !== undefined ? { default: parameter.default } : {}
   switch (parameter.kind) {
     case 'integer':
-      return { type: 'integer', minimum: parameter.min, maximum: parameter.max, description, ...standard }
+      return { type: 'integer', minimum: parameter.min, maximum: parameter.max, description, ...withDefault }
     case 'choice':
-      return { type: 'string', enum: parameter.choices, description, ...standard }
+      return { type: 'string', enum: parameter.choices, description, ...withDefault }
     case 'uuid':
       return { type: 'string', format: 'uuid', description }
     case 'instant':

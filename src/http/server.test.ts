@@ -494,7 +494,7 @@ async function startServer(choice: Choice = {}) {
   })
   server.post('/broken', { ...post, summary: 'Break', handler: async () => fail(new Error(SECRET))() })
   server.delete('/gone', { summary: 'Remove', response: thing, handler: () => ({}) })
-  server.order('/orders', {
+  server.command('/orders', {
     summary: 'Order',
     description: 'Does a thing',
     body: thing,

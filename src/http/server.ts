@@ -18,9 +18,9 @@ import { connectionBounds } from './connections/connection-bounds.ts'
 import { answerBrokenRequest } from './connections/raw-answers.ts'
 import { checkHead } from './connections/request-head.ts'
 import { FastPath, type PostRoute } from './fast-path.ts'
-import { type OrderRoute, readOrder } from './json-body.ts'
+import { type CommandRoute, readCommand } from './json-body.ts'
 import { PAGE_BYTES_MAX } from './next-page.ts'
-import { addDocument, metricsSchema, orderSchema, postSchema, routeSchema, withScope } from './openapi.ts'
+import { addDocument, commandSchema, metricsSchema, postSchema, routeSchema, withScope } from './openapi.ts'
 import { type Parameters, readParameters } from './parameter.ts'
 import { HttpProblem, NO_SNIFFING } from './problem.ts'
 import { BAD_PATH, ProblemAnswers } from './problem-answers.ts'
@@ -66,7 +66,7 @@ export class HttpServer implements AsyncDisposable {
   /** Path pattern → its methods, to tell a wrong method from a wrong path. */
   readonly #methods = new Map<string, { matches: RegExp; methods: Set<string> }>()
   /** Path pattern → the rows that it answers with. */
-  readonly #rows = new Map<string, { standard: number; max: number; bytesMax: number }>()
+  readonly #rows = new Map<string, { default: number; max: number; bytesMax: number }>()
   readonly #answers: AnswerBudget
   readonly #admission: Admission
   readonly #problems: ProblemAnswers
@@ -125,8 +125,8 @@ export class HttpServer implements AsyncDisposable {
   #add<P extends Parameters>(method: 'get' | 'delete', path: string, route: Route<P>): void {
     const { parameters = {} as P, produces = [JSON_TYPE], rowBytesMax: bytesMax = ROW_BYTES, handler } = route
     const { limit } = parameters as Parameters
-    if (limit?.kind === 'integer' && limit.standard !== undefined) {
-      this.#rows.set(path, { standard: limit.standard, max: limit.max, bytesMax })
+    if (limit?.kind === 'integer' && limit.default !== undefined) {
+      this.#rows.set(path, { default: limit.default, max: limit.max, bytesMax })
     }
     this.app[method](path, { schema: routeSchema(this.#options.service, path, route) }, (request, reply) => {
       const mediaType = chooseType(request, produces)
@@ -148,13 +148,13 @@ export class HttpServer implements AsyncDisposable {
   }
 
   /** Adds a path that takes a small JSON body and acts on it. Needs a key of scope `operate` where there are keys. */
-  order<T>(path: string, route: OrderRoute<T>): void {
+  command<T>(path: string, route: CommandRoute<T>): void {
     const { check, handler } = route
     this.#operating.add(`POST ${path}`)
-    const schema = orderSchema(this.#options.service, route)
+    const schema = commandSchema(this.#options.service, route)
     this.app.post(path, { schema }, async (request, reply) => {
       readParameters({}, request.query as Record<string, unknown>)
-      return handler({ order: await readOrder(request.raw, check), request, reply })
+      return handler({ order: await readCommand(request.raw, check), request, reply })
     })
   }
 
@@ -269,7 +269,7 @@ export class HttpServer implements AsyncDisposable {
   #answerBytes({ query, routeOptions }: FastifyRequest): number {
     const rows = this.#rows.get(routeOptions.url ?? '')
     if (rows === undefined) return ANSWER_BYTES
-    const { limit = rows.standard } = query as { limit?: unknown }
+    const { limit = rows.default } = query as { limit?: unknown }
     // One that is no number will be refused.
     const asked = Math.min(Number(limit) || 0, rows.max)
     return Math.max(ANSWER_BYTES, Math.min(asked * rows.bytesMax, PAGE_BYTES_MAX))

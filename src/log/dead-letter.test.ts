@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { RecordsTooLarge } from '../errors.ts'
-import { buryLetters, type DeadLetter, decodeDeadLetter } from './dead-letter.ts'
+import { type DeadLetter, decodeDeadLetter, writeDeadLetters } from './dead-letter.ts'
 import type { EventLog, NewRecord } from './event-log.ts'
 
 const BYTES_MAX = 2000
@@ -15,7 +15,7 @@ for (const [what, key, bytes, keptMin] of [
     const told: number[] = []
     const value = Buffer.alloc(bytes, 'x')
     const small = letterOf(1, { key: 'b', value: Buffer.from('small') })
-    await buryLetters({ log: smallLog(taken), telemetry: { deadLetter: ({ offset }) => told.push(offset) } }, [
+    await writeDeadLetters({ log: smallLog(taken), telemetry: { deadLetter: ({ offset }) => told.push(offset) } }, [
       small,
       letterOf(2, { key, value }),
     ])

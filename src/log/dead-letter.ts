@@ -39,7 +39,7 @@ export function letterFor(
  * Before the cursor moves behind their records: a crash between the two writes letters twice, and loses none. Of a
  * record that makes a larger letter than the log takes, as much is kept as there is room for.
  */
-export async function buryLetters(
+export async function writeDeadLetters(
   {
     log,
     telemetry,

@@ -1,6 +1,6 @@
 import { setImmediate as others, setTimeout as sleep } from 'node:timers/promises'
 import type { EventLog, RecordBatch } from './event-log.ts'
-import { Lanes } from './lanes.ts'
+import { KeyedExecutor } from './keyed-executor.ts'
 import { type Keeper, placeInLog } from './place-in-log.ts'
 import { type KeptCursor, keptAt, type PartitionCursor } from './position.ts'
 
@@ -74,13 +74,13 @@ export class GroupConsumer {
     await using commits = new LazyCommits((cursors) =>
       log.commit(group, cursors).catch((error: unknown) => failed('commit', error)),
     )
-    await using lanes = new Lanes(handledAtOnce, signal)
-    for await (const batch of log.consume({ group, topics, startAt, batchRecordsMax, signal: lanes.signal })) {
+    await using executor = new KeyedExecutor(handledAtOnce, signal)
+    for await (const batch of log.consume({ group, topics, startAt, batchRecordsMax, signal: executor.signal })) {
       const { topic, partition, from, next } = batch
       const id = `${topic}:${partition}`
       const expectedFrom = expected.get(id) ?? from
       expected.set(id, next)
-      await lanes.start(id, async () => {
+      await executor.start(id, async () => {
         if (from > expectedFrom) removedUnread({ topic, partition, from: expectedFrom, to: from })
         if (batch.gap !== undefined) removedUnread({ topic, partition, ...batch.gap })
         await handle(from > expectedFrom ? { ...batch, from: expectedFrom } : batch)
@@ -91,7 +91,7 @@ export class GroupConsumer {
       // The embedded log and store never wait for anything: without this, catching up would keep requests waiting.
       await others()
     }
-    await lanes.drain()
+    await executor.drain()
   }
 
   /** The cursor, where it is one of this log. */

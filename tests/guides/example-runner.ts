@@ -15,7 +15,7 @@ const SCRIPT_MS_MAX = 60_000
 export type ExampleRunner = AsyncDisposable & { run: (example: Example) => Promise<void> }
 
 /**
- * Runs examples in a shell, one after the other in one folder, as their reader would: with the standard addresses, which
+ * Runs examples in a shell, one after the other in one folder, as their reader would: with the default addresses, which
  * lead to the running system here, with `curl` and `npx runify`. Whatever an example needs of those before it (what they
  * sent is stored and counted) is there when it begins.
  */
@@ -59,7 +59,7 @@ function checkStatuses({ statuses }: Example, seen: readonly number[], stdout: s
   }
 }
 
-/** The script with `localhost` and a standard port replaced by where the service listens here. */
+/** The script with `localhost` and a default port replaced by where the service listens here. */
 function withAddresses(script: string, { addresses }: Runify): string {
   const { ports } = readConfig({})
   return SERVICES.reduce((text, service) => {

@@ -20,7 +20,7 @@ const ANSWER_MS_MAX = 2000
 /** Requests a second that the machine can take for which clients that all connect at once are answered in this time too. */
 const HERD_RATE = 10_000
 const RECOVERY_MS_MAX = 2000
-/** What docs/configuration.md says of a Receiver with its standard limits. */
+/** What docs/configuration.md says of a Receiver with its default limits. */
 const MEMORY_MB_MAX = 250
 const STALL_MS = 60_000
 const TURNS_MAX = 3

@@ -49,15 +49,15 @@ async function audit(args: string[], { stdout }: Terminal): Promise<number> {
     json: { type: 'boolean', default: false },
   })
   if (positionals.length > 0) throw new UsageError(`${JSON.stringify(positionals[0])} is too much`)
-  const standard = readServiceAccess('analyzer')
-  const key = await readKey({ key: values.key, keyFile: values['key-file'], standard: standard.key })
+  const defaults = readServiceAccess('analyzer')
+  const key = await readKey({ key: values.key, keyFile: values['key-file'], fallback: defaults.key })
   const to = values.to === undefined ? endOfHour() : instantOption('--to', values.to)
   const from =
     values.from === undefined
       ? formatInstant(Date.parse(to) - HOURS * MS_PER_HOUR)
       : instantOption('--from', values.from)
   const url = pathAt(
-    readAddress('--analyzer', values.analyzer ?? standard.url),
+    readAddress('--analyzer', values.analyzer ?? defaults.url),
     `/audit?${new URLSearchParams({ from, to })}`,
   )
   const response = await askService(url, { key })

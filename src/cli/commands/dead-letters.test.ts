@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { bury, letterOf, listen, openEmbedded } from '../../services/analyzer/testing/analyzer.fixture.ts'
+import { letterOf, listen, openEmbedded, writeLetters } from '../../services/analyzer/testing/analyzer.fixture.ts'
 import { append, openFlow, openSqliteDatabase } from '../../services/analyzer/testing/audit.fixture.ts'
 import { newRun } from '../../store/testing/event-store.probe.ts'
 import { runCli } from '../testing/run-cli.fixture.ts'
@@ -17,7 +17,7 @@ describe('runify dead-letters', () => {
     const letters = Array.from({ length: 250 }, (_, n) =>
       letterOf(n, n % 2 === 0 ? { reason: 'conflict' } : { event: newRun({ user_id }) }),
     )
-    await bury(opened.log, ...letters)
+    await writeLetters(opened.log, ...letters)
     const offsets = async (...args: string[]) => {
       const { code, stdout } = await runCli(['dead-letters', 'list', ...address, ...args])
       assert.equal(code, 0)
@@ -34,7 +34,7 @@ describe('runify dead-letters', () => {
     await using analyzer = await listen(opened.log)
     const redrive = (...args: string[]) =>
       runCli(['dead-letters', 'redrive', ...args], '', { RUNIFY_ANALYZER_URL: analyzer.address })
-    await bury(opened.log, ...Array.from({ length: 7 }, (_, n) => letterOf(n)))
+    await writeLetters(opened.log, ...Array.from({ length: 7 }, (_, n) => letterOf(n)))
     const dry = await redrive('--all', '--dry-run')
     assert.deepEqual([dry.code, dry.stderr], [0, 'would_redrive      7\n'])
     const one = linesOf(dry.stdout)[4]?.id as string
@@ -51,7 +51,10 @@ describe('runify dead-letters', () => {
     await using opened = await openEmbedded(1)
     await using analyzer = await listen(opened.log)
     const run = (...args: string[]) => runCli(['dead-letters', ...args], '', { RUNIFY_ANALYZER_URL: analyzer.address })
-    await bury(opened.log, ...Array.from({ length: 5 }, (_, n) => letterOf(n, n < 3 ? { reason: 'conflict' } : {})))
+    await writeLetters(
+      opened.log,
+      ...Array.from({ length: 5 }, (_, n) => letterOf(n, n < 3 ? { reason: 'conflict' } : {})),
+    )
     const some = await run('dismiss', '--reason', 'conflict', '--limit', '2')
     assert.deepEqual([some.code, some.stderr, linesOf(some.stdout).length], [0, 'dismissed          3\n', 3])
     const [{ id } = {}] = linesOf(some.stdout)

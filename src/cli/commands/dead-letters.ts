@@ -74,14 +74,14 @@ async function deadLetters(args: string[], terminal: Terminal): Promise<number> 
   if (what !== 'list' && what !== 'redrive' && what !== 'dismiss') {
     throw new UsageError('say what to do: list or redrive or dismiss')
   }
-  const standard = readServiceAccess('analyzer')
+  const defaults = readServiceAccess('analyzer')
   const access: Access = {
-    analyzer: readAddress('--analyzer', values.analyzer ?? standard.url),
-    // The standard key is one that only reads.
+    analyzer: readAddress('--analyzer', values.analyzer ?? defaults.url),
+    // The defaults key is one that only reads.
     key: await readKey({
       key: values.key,
       keyFile: values['key-file'],
-      standard: what === 'list' ? standard.key : undefined,
+      fallback: what === 'list' ? defaults.key : undefined,
     }),
   }
   const filter: Filter = {

@@ -140,10 +140,10 @@ async function readOptions(args: string[]) {
     by: oneOf('--by', values.by, ['timestamp', 'date_created']),
   }
   const given = Object.entries(query).filter((entry): entry is [string, string] => entry[1] !== undefined)
-  const standard = readStorageAccess()
-  const key = await readKey({ key: values.key, keyFile: values['key-file'], standard: standard.key })
+  const defaults = readStorageAccess()
+  const key = await readKey({ key: values.key, keyFile: values['key-file'], fallback: defaults.key })
   const what: Export = {
-    storage: readAddress('--storage', values.storage ?? standard.url),
+    storage: readAddress('--storage', values.storage ?? defaults.url),
     key,
     types: type === undefined ? EVENT_TYPES : [type],
     csv: isCsv ? csv : undefined,

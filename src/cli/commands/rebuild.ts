@@ -50,7 +50,7 @@ export const REBUILD: Command = {
   run: rebuild,
 }
 
-const LOOK_MS = 200
+const POLL_INTERVAL_MS = 200
 
 async function rebuild(args: string[], terminal: Terminal): Promise<number> {
   const { values, positionals } = parseOptions(args, { quiet: { type: 'boolean', short: 'q', default: false } })
@@ -115,7 +115,7 @@ async function rebuildStore(config: Config, progress: Progress): Promise<Awaited
     seen = Math.max(seen, passed)
     if (goal.every((end) => nextOf(cursors, end) >= end.next)) return store.counts()
     if (isFailure(consumer.trouble) && !consumer.trouble.retryable) throw consumer.trouble
-    await new Promise((resolve) => setTimeout(resolve, LOOK_MS))
+    await new Promise((resolve) => setTimeout(resolve, POLL_INTERVAL_MS))
   }
 }
 

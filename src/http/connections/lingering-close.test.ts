@@ -59,7 +59,7 @@ async function startServer(limits: { requestsMax: number; connectionsMax: number
       return { status: 201, body: '{}' }
     },
   })
-  server.order('/orders', { ...said, body: {}, check: (value) => value, response: {}, handler: () => ({}) })
+  server.command('/orders', { ...said, body: {}, check: (value) => value, response: {}, handler: () => ({}) })
   const address = await server.listen(0, 'RECEIVER_PORT')
   return { address, [Symbol.asyncDispose]: () => server[Symbol.asyncDispose]() }
 }

@@ -5,7 +5,7 @@ const LINGER_MS_MAX = 30_000
 const LINGER_BYTES_MAX = 256 * 1024 * 1024
 /** A client that sends nothing for so long has seen the answer, or never will. */
 const SILENCE_MS_MAX = 2000
-const LOOK_MS = 250
+const POLL_INTERVAL_MS = 250
 
 /**
  * Has a connection linger when its last answer is out, instead of being closed: many clients write the whole of a body
@@ -35,6 +35,6 @@ export function linger(socket: Socket): void {
     const enough = now - began > LINGER_MS_MAX || read - readBefore > LINGER_BYTES_MAX
     if (enough || now - heard > SILENCE_MS_MAX) socket.destroy()
   }
-  const looking = setInterval(look, LOOK_MS)
+  const looking = setInterval(look, POLL_INTERVAL_MS)
   socket.once('close', () => clearInterval(looking))
 }

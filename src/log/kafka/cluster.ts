@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type API, metadataV11, NetworkError } from '@platformatic/kafka'
+import { type Broker, BrokerConnections, type KafkaSasl, type KafkaTls } from './broker-connections.ts'
 import { answerOf, isRetryable } from './failure.ts'
-import { type Broker, KafkaLane, type KafkaSasl, type KafkaTls } from './lane.ts'
 
 export type ClusterOptions = {
   brokers: readonly Broker[]
@@ -32,8 +32,8 @@ type Layout = {
 /** What is known of the brokers and of who leads which partition. Knows nothing of records. */
 export class KafkaCluster implements AsyncDisposable {
   readonly #options: ClusterOptions
-  readonly #metadata: KafkaLane
-  readonly #requests: KafkaLane
+  readonly #metadata: BrokerConnections
+  readonly #requests: BrokerConnections
   #nodes = new Map<number, Broker>()
   #controller = -1
   #clusterId = ''
@@ -43,14 +43,14 @@ export class KafkaCluster implements AsyncDisposable {
 
   constructor(options: ClusterOptions) {
     this.#options = options
-    this.#metadata = this.lane(METADATA_TIMEOUT_MS)
-    this.#requests = this.lane(REQUEST_TIMEOUT_MS)
+    this.#metadata = this.connect(METADATA_TIMEOUT_MS)
+    this.#requests = this.connect(REQUEST_TIMEOUT_MS)
   }
 
   /** Connections of the caller's own, which the caller closes. */
-  lane(requestTimeoutMs: number): KafkaLane {
+  connect(requestTimeoutMs: number): BrokerConnections {
     const { clientId, tls, sasl } = this.#options
-    return new KafkaLane({ clientId, tls, sasl, requestTimeoutMs })
+    return new BrokerConnections({ clientId, tls, sasl, requestTimeoutMs })
   }
 
   get brokers(): Broker[] {

@@ -5,7 +5,7 @@ import { toFailure } from './failure.ts'
 import { PartitionFetcher, type Source } from './fetcher.ts'
 import { partitionId, type TopicPartition } from './group/assignment.ts'
 import { GroupMember, type Membership } from './group/group-member.ts'
-import { LoneMember } from './group/lone-member.ts'
+import { StandaloneMember } from './group/standalone-member.ts'
 import { joinGaps } from './records.ts'
 
 type ConsumeOptions = Parameters<EventLog['consume']>[0]
@@ -28,7 +28,7 @@ type Reading = Source & {
 export class KafkaConsumption implements AsyncDisposable {
   readonly #cluster: KafkaCluster
   readonly #options: ConsumeOptions
-  readonly #member: GroupMember | LoneMember
+  readonly #member: GroupMember | StandaloneMember
   readonly #fetcher: PartitionFetcher
   readonly #stopped = new AbortController()
   readonly #readings = new Map<string, Reading>()
@@ -53,7 +53,7 @@ export class KafkaConsumption implements AsyncDisposable {
     const membership = this.#membership()
     this.#member =
       group === undefined
-        ? new LoneMember(cluster, { topics, membership })
+        ? new StandaloneMember(cluster, { topics, membership })
         : new GroupMember(cluster, { group, topics, membership, abandoned })
     options.signal.addEventListener('abort', this.#wake)
     this.#running = this.#member.run(this.#stopped.signal).catch((error) => this.#tell(toFailure(error)))
@@ -110,7 +110,7 @@ export class KafkaConsumption implements AsyncDisposable {
 
   #membership(): Membership {
     return {
-      comeToRest: () => {
+      quiesce: () => {
         this.#paused = true
         if (this.#resting) return Promise.resolve()
         this.#rested = Promise.withResolvers<void>()

@@ -3,10 +3,10 @@ import { ProtocolError } from '@platformatic/kafka'
 import { Failure } from '../../errors.ts'
 import { madeAnew } from '../place-in-log.ts'
 import { FETCH, type FetchedPart, fetchPartition } from './apis.ts'
+import type { Broker, BrokerConnections } from './broker-connections.ts'
 import type { KafkaCluster } from './cluster.ts'
 import { isRetryable, toFailure } from './failure.ts'
 import { partitionId } from './group/assignment.ts'
-import type { Broker, KafkaLane } from './lane.ts'
 import { rangesOf } from './offsets.ts'
 import { RecordReader } from './records.ts'
 
@@ -42,7 +42,7 @@ const OFFSET_OUT_OF_RANGE = 1
  */
 export class PartitionFetcher implements AsyncDisposable {
   readonly #cluster: KafkaCluster
-  readonly #lane: KafkaLane
+  readonly #connections: BrokerConnections
   readonly #news: (failure?: Failure) => void
   readonly #sources = new Map<string, Source>()
   readonly #busy = new Set<string>()
@@ -52,7 +52,7 @@ export class PartitionFetcher implements AsyncDisposable {
 
   constructor(cluster: KafkaCluster, news: (failure?: Failure) => void) {
     this.#cluster = cluster
-    this.#lane = cluster.lane(REQUEST_TIMEOUT_MS)
+    this.#connections = cluster.connect(REQUEST_TIMEOUT_MS)
     this.#news = news
   }
 
@@ -90,7 +90,7 @@ export class PartitionFetcher implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stopped.abort()
     this.#sources.clear()
-    await this.#lane[Symbol.asyncDispose]()
+    await this.#connections[Symbol.asyncDispose]()
   }
 
   async #poll(leader: Broker, hungry: Source[], { waitMs, bytesMax }: { waitMs: number; bytesMax: number }) {
@@ -105,7 +105,7 @@ export class PartitionFetcher implements AsyncDisposable {
     this.#underWayBytes += answerBytesMax
     let parts: FetchedPart[]
     try {
-      parts = await this.#lane.request(
+      parts = await this.#connections.request(
         leader,
         FETCH,
         waitMs,

@@ -22,8 +22,8 @@ import {
   within,
 } from '../testing/event-log.probe.ts'
 import { kafkaOptions, openKafka, startMember, testBrokers, waitUntil } from '../testing/kafka.fixture.ts'
+import { BrokerConnections } from './broker-connections.ts'
 import { openKafkaLog } from './kafka-log.ts'
-import { KafkaLane } from './lane.ts'
 
 const brokers = testBrokers('the Kafka log')
 
@@ -322,12 +322,12 @@ function refusesTopic(setting: string) {
 }
 
 async function alterTopic(brokers: string, name: string, settings: readonly Setting[]): Promise<void> {
-  await using lane = new KafkaLane({ clientId: 'test', requestTimeoutMs: 10_000 })
+  await using connections = new BrokerConnections({ clientId: 'test', requestTimeoutMs: 10_000 })
   const [any] = kafkaOptions(brokers).brokers
   assert.ok(any !== undefined)
   const configs = settings.map((setting) => ({ ...setting, configOperation: IncrementalAlterConfigOperationTypes.SET }))
   const resource = { resourceType: ConfigResourceTypes.TOPIC, resourceName: name, configs }
-  await lane.request(any, incrementalAlterConfigsV1.api, [resource], false)
+  await connections.request(any, incrementalAlterConfigsV1.api, [resource], false)
 }
 
 async function createTopic(
@@ -340,10 +340,10 @@ async function createTopic(
     more = [],
   }: { partitions: number; timestampType: string; compression?: string; more?: Setting[] },
 ): Promise<void> {
-  await using lane = new KafkaLane({ clientId: 'test', requestTimeoutMs: 10_000 })
+  await using connections = new BrokerConnections({ clientId: 'test', requestTimeoutMs: 10_000 })
   const [any] = kafkaOptions(brokers).brokers
   assert.ok(any !== undefined)
-  const { brokers: nodes, controllerId } = await lane.request(any, metadataV11.api, [], false, false)
+  const { brokers: nodes, controllerId } = await connections.request(any, metadataV11.api, [], false, false)
   const controller = nodes.find(({ nodeId }) => nodeId === controllerId) ?? any
   const configs = [
     { name: 'message.timestamp.type', value: timestampType },
@@ -351,5 +351,5 @@ async function createTopic(
     ...more,
   ]
   const wanted = { name, numPartitions: partitions, replicationFactor: 1, assignments: [], configs }
-  await lane.request(controller, createTopicsV6.api, [wanted], 5000, false)
+  await connections.request(controller, createTopicsV6.api, [wanted], 5000, false)
 }

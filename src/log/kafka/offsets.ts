@@ -3,8 +3,8 @@ import { Failure } from '../../errors.ts'
 import type { EventLog, LogRecord, PartitionRange, TimedOffset } from '../event-log.ts'
 import { madeAnew } from '../place-in-log.ts'
 import { FETCH, fetchPartition } from './apis.ts'
+import type { Broker } from './broker-connections.ts'
 import { type KafkaCluster, noLeader } from './cluster.ts'
-import type { Broker } from './lane.ts'
 import { RecordReader } from './records.ts'
 
 /** Reading by position and time, without a group. */

@@ -2,9 +2,9 @@ import { ProtocolError } from '@platformatic/kafka'
 import { RecordsTooLarge } from '../../errors.ts'
 import type { NewRecord } from '../event-log.ts'
 import { PRODUCE, type ProduceBatch } from './apis.ts'
+import type { BrokerConnections } from './broker-connections.ts'
 import { type KafkaCluster, noLeader } from './cluster.ts'
 import { isRetryable } from './failure.ts'
-import type { KafkaLane } from './lane.ts'
 import { partitionOf } from './partitioner.ts'
 import { encodeRecords, recordBytesMax } from './records.ts'
 import type { KafkaTopics } from './topics.ts'
@@ -25,13 +25,13 @@ const REQUEST_TIMEOUT_MS = 1500
 export class KafkaProducer implements AsyncDisposable {
   readonly #cluster: KafkaCluster
   readonly #topics: KafkaTopics
-  readonly #lane: KafkaLane
+  readonly #connections: BrokerConnections
   readonly #deadlineMs: number
 
   constructor(cluster: KafkaCluster, topics: KafkaTopics, deadlineMs: number) {
     this.#cluster = cluster
     this.#topics = topics
-    this.#lane = cluster.lane(REQUEST_TIMEOUT_MS)
+    this.#connections = cluster.connect(REQUEST_TIMEOUT_MS)
     this.#deadlineMs = deadlineMs
   }
 
@@ -59,7 +59,7 @@ export class KafkaProducer implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#lane[Symbol.asyncDispose]()
+    await this.#connections[Symbol.asyncDispose]()
   }
 
   /** The records of each partition, in their order. */
@@ -127,7 +127,7 @@ export class KafkaProducer implements AsyncDisposable {
         if (leader === undefined) return failed(some, noLeader(topic, partition))
         for (const request of toRequests(some, this.#topics.requestBytesMax)) {
           try {
-            const answer = await this.#lane.request(leader, PRODUCE, request, REPLICATION_TIMEOUT_MS)
+            const answer = await this.#connections.request(leader, PRODUCE, request, REPLICATION_TIMEOUT_MS)
             for (const batch of request) {
               const code = answer.find((it) => it.topic === batch.topic && it.partition === batch.partition)?.errorCode
               if (code !== undefined && TOO_LARGE.has(code)) tooLarge.push(batch)

@@ -6,8 +6,8 @@ import { createInterface } from 'node:readline'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { deleteTopicsV6, metadataV11 } from '@platformatic/kafka'
+import { type Broker, BrokerConnections } from '../kafka/broker-connections.ts'
 import { type KafkaLog, type KafkaLogOptions, openKafkaLog } from '../kafka/kafka-log.ts'
-import { type Broker, KafkaLane } from '../kafka/lane.ts'
 import type { OpenedLog } from './event-log.contract.ts'
 import { DEADLINE_MS } from './event-log.probe.ts'
 
@@ -50,11 +50,11 @@ export async function openKafka(brokers: string, options: Partial<KafkaLogOption
 
 /** As an operator does. Whoever names the topic next makes it anew. */
 export async function deleteTopic(brokers: string, topic: string): Promise<void> {
-  await using lane = new KafkaLane({ clientId: 'test', requestTimeoutMs: 10_000 })
+  await using connections = new BrokerConnections({ clientId: 'test', requestTimeoutMs: 10_000 })
   const [any] = kafkaOptions(brokers).brokers as [Broker]
-  const { brokers: nodes, controllerId } = await lane.request(any, metadataV11.api, [], false, false)
+  const { brokers: nodes, controllerId } = await connections.request(any, metadataV11.api, [], false, false)
   const controller = nodes.find(({ nodeId }) => nodeId === controllerId) ?? any
-  await lane.request(controller, deleteTopicsV6.api, [{ name: topic }], 10_000)
+  await connections.request(controller, deleteTopicsV6.api, [{ name: topic }], 10_000)
 }
 
 /** What a member in another process tells: where it begins a partition, and each batch. */

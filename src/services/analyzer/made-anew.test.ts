@@ -6,7 +6,15 @@ import type { EventLog } from '../../log/event-log.ts'
 import { waitUntil } from '../../log/testing/kafka.fixture.ts'
 import { encodeTombstone } from '../../log/tombstone.ts'
 import { newRun } from '../../store/testing/event-store.probe.ts'
-import { bury, type Json, letterOf, listen, openEmbedded, readPages, redrive } from './testing/analyzer.fixture.ts'
+import {
+  type Json,
+  letterOf,
+  listen,
+  openEmbedded,
+  readPages,
+  redrive,
+  writeLetters,
+} from './testing/analyzer.fixture.ts'
 
 /** Topics that are deleted and made anew while the Analyzer runs: it answers of those that are there. */
 
@@ -40,11 +48,11 @@ describe('After the topics were made anew', () => {
     await using place = await openReplaceable(1)
     await using analyzer = await listen(place.log)
     const [one, two, three] = [newRun(), newRun(), newRun()]
-    await bury(place.log, letterOf(0, { event: one }), letterOf(1, { event: two }))
+    await writeLetters(place.log, letterOf(0, { event: one }), letterOf(1, { event: two }))
     assert.deepEqual((await redrive(analyzer.address, { filter: {} })).counts, { redriven: 2 })
     place.makeAnew()
     // As after a rebuild, which comes upon the same records.
-    await bury(
+    await writeLetters(
       place.log,
       ...[three, two, one].map((event, n) => letterOf(2 - n, { event })),
       letterOf(9, { event: three }),

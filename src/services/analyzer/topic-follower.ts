@@ -64,7 +64,7 @@ export class TopicFollower {
         this.leftOut ||= begin > first
         this.#next.set(partition, begin)
       }
-      await readStretch(log, { topic, partition, from: this.next(partition), to: next, logId }, (record) => {
+      await readOffsetRange(log, { topic, partition, from: this.next(partition), to: next, logId }, (record) => {
         this.#options.visit(partition, record)
         this.#next.set(partition, record.offset + 1)
       })
@@ -80,13 +80,13 @@ export class TopicFollower {
   }
 }
 
-export type TopicStretch = { topic: string; partition: number; from: number; to: number; logId?: string }
+export type TopicOffsetRange = { topic: string; partition: number; from: number; to: number; logId?: string }
 
 /** Visits what there is from offset `from` on and before `to`; what retention removes meanwhile is left out. */
-export async function readStretch(log: EventLog, stretch: TopicStretch, visit: (record: LogRecord) => void) {
-  const { to } = stretch
-  for (let from = stretch.from; from < to; ) {
-    const records = await readOrSkip(log, { ...stretch, from })
+export async function readOffsetRange(log: EventLog, range: TopicOffsetRange, visit: (record: LogRecord) => void) {
+  const { to } = range
+  for (let from = range.from; from < to; ) {
+    const records = await readOrSkip(log, { ...range, from })
     for (const record of records) if (record.offset < to) visit(record)
     from = (records.at(-1)?.offset ?? to) + 1
     // An embedded log never waits for anything: without this, a long reading would keep requests waiting.
@@ -94,16 +94,16 @@ export async function readStretch(log: EventLog, stretch: TopicStretch, visit: (
   }
 }
 
-/** The next records of the stretch, some of them; none only where there are none. */
-export async function readOrSkip(log: EventLog, stretch: TopicStretch): Promise<LogRecord[]> {
-  const { topic, partition, from, to, logId } = stretch
+/** The next records of the range, some of them; none only where there are none. */
+export async function readOrSkip(log: EventLog, range: TopicOffsetRange): Promise<LogRecord[]> {
+  const { topic, partition, from, to, logId } = range
   const limit = Math.min(to - from, READ_RECORDS)
   try {
     return await log.read({ topic, partition, from, limit, bytesMax: READ_BYTES_MAX, logId })
   } catch (error) {
     if (!isFailure(error, 'offset_removed')) throw error
   }
-  const range = (await log.partitions(topic)).find((one) => one.partition === partition)
-  if (range === undefined || range.first >= to || range.first <= from) return []
-  return readOrSkip(log, { ...stretch, from: range.first })
+  const first = (await log.partitions(topic)).find((one) => one.partition === partition)?.first
+  if (first === undefined || first >= to || first <= from) return []
+  return readOrSkip(log, { ...range, from: first })
 }

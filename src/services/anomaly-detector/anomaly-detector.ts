@@ -100,7 +100,7 @@ function addRoutes(server: HttpServer, { log, anomalies, config }: AnomalyDetect
 }
 
 function addResume(server: HttpServer, { anomalies, config, telemetry }: AnomalyDetectorDeps, wake: () => void): void {
-  server.order('/webhooks/resume', {
+  server.command('/webhooks/resume', {
     summary: 'Deliver again to a webhook that was given up',
     description: RESUME_DESCRIPTION,
     body: RESUME_SCHEMA,
@@ -166,7 +166,7 @@ const LIST = {
       'Which time, for the order and the range: when the event began, or when Runify received what showed the anomaly. ' +
       'Where it is not given: `timestamp` with a range, `date_created` without',
   },
-  limit: { kind: 'integer', min: 1, max: 1000, standard: 100, description: 'Anomalies a page' },
+  limit: { kind: 'integer', min: 1, max: 1000, default: 100, description: 'Anomalies a page' },
   cursor: { kind: 'text', charactersMax: 200, description: 'From the Link header of the page before' },
 } as const satisfies Parameters
 

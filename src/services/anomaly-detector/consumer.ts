@@ -1,6 +1,6 @@
 import { CATALOGUE, type RunifyEvent } from '../../events/catalogue.ts'
 import { decodeEvent } from '../../events/codec.ts'
-import { buryLetters, letterFor } from '../../log/dead-letter.ts'
+import { letterFor, writeDeadLetters } from '../../log/dead-letter.ts'
 import type { EventLog, RecordBatch } from '../../log/event-log.ts'
 import { GroupConsumer } from '../../log/group-consumer.ts'
 import { type Keeper, markOf } from '../../log/place-in-log.ts'
@@ -80,7 +80,7 @@ async function judgeBatch(deps: ConsumerDeps, batch: RecordBatch): Promise<void>
   let outcome = await anomalies.judge(judged)
   // Each round sets some aside, so there is a last one.
   while (outcome.kind === 'refused') {
-    await buryLetters(deps, refusedLetters(batch, outcome.records))
+    await writeDeadLetters(deps, refusedLetters(batch, outcome.records))
     for (const { offset } of outcome.records) setAside.add(offset)
     outcome = await anomalies.judge(judged)
   }

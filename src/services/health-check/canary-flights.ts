@@ -31,8 +31,8 @@ export type CanaryDeps = Pick<WatcherDeps, 'addressOf' | 'keyOf' | 'started' | '
   historyOf: (name: string) => History
 }
 
-const LOOK_MS = 5
-const LOOK_MS_MAX = 200
+const POLL_INTERVAL_MS = 5
+const POLL_INTERVAL_MS_MAX = 200
 
 /**
  * Sends a canary every period and follows it all the way that an event takes. One at a time. It finds what no service
@@ -105,7 +105,7 @@ export class CanaryFlights {
   ): Promise<Record<string, unknown>> {
     const headers = bearer(this.#deps.keyOf(service))
     let why = ''
-    for (let waitMs = LOOK_MS; !deadline.aborted; waitMs = Math.min(waitMs * 1.5, LOOK_MS_MAX)) {
+    for (let waitMs = POLL_INTERVAL_MS; !deadline.aborted; waitMs = Math.min(waitMs * 1.5, POLL_INTERVAL_MS_MAX)) {
       const reply = await this.#ask(service, path, { headers })
       if (reply.kind === 'answer' && reply.status === 200 && found(reply.body)) return reply.body
       why = isNotYet(reply) ? '' : describe(reply)

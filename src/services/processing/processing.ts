@@ -3,7 +3,7 @@ import { TOPICS } from '../../events/catalogue.ts'
 import { formatInstant } from '../../events/instant.ts'
 import type { Parameters } from '../../http/parameter.ts'
 import { HttpServer } from '../../http/server.ts'
-import { buryLetters } from '../../log/dead-letter.ts'
+import { writeDeadLetters } from '../../log/dead-letter.ts'
 import type { EventLog } from '../../log/event-log.ts'
 import { countBehind, LogEnds } from '../../log/log-ends.ts'
 import type { EventReader } from '../../store/event-store.ts'
@@ -32,7 +32,7 @@ export async function createProcessing(deps: ProcessingDeps): Promise<HttpServer
   const { log, reader, statistics, config, telemetry } = deps
   const { processingPeriodMs: periodMs, batchRecordsMax } = config
   const setAside: CounterDeps['setAside'] = (event, detail) =>
-    buryLetters({ log, telemetry }, [uncountedLetter(event, detail)])
+    writeDeadLetters({ log, telemetry }, [uncountedLetter(event, detail)])
   const counter = new Counter({ reader, statistics, telemetry, periodMs, batchRecordsMax, now: Date.now, setAside })
   const logEnds = new LogEnds(log, TOPICS)
   const server = await HttpServer.create({

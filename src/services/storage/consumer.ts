@@ -2,7 +2,7 @@ import { Failure } from '../../errors.ts'
 import { decodeCanary } from '../../events/canary.ts'
 import { CANARY, type EventType, TOPICS, typeOfTopic } from '../../events/catalogue.ts'
 import { decodeEvent } from '../../events/codec.ts'
-import { buryLetters, type DeadLetter, letterFor } from '../../log/dead-letter.ts'
+import { type DeadLetter, letterFor, writeDeadLetters } from '../../log/dead-letter.ts'
 import type { EventLog, RecordBatch } from '../../log/event-log.ts'
 import { GroupConsumer } from '../../log/group-consumer.ts'
 import { markOf } from '../../log/place-in-log.ts'
@@ -60,13 +60,13 @@ export class StorageConsumer {
     const { partition, from, next } = batch
     const { type, events, letters } = decodeBatch(batch)
     // The letters go first: a crash between the two writes them twice, the other way round it would lose them.
-    await buryLetters(this.#deps, letters)
+    await writeDeadLetters(this.#deps, letters)
     let storeBatch: StoreBatch = { type, partition, from, next, events, mark: markOf(batch) }
     let outcome = await store.write(storeBatch)
     // More than once only where an event was left for the sake of another one that is refused too.
     while (outcome.kind === 'refused') {
       const refused = new Map(outcome.events.map((event) => [event.offset, event]))
-      await buryLetters(this.#deps, refusedLetters(batch, refused))
+      await writeDeadLetters(this.#deps, refusedLetters(batch, refused))
       storeBatch = { ...storeBatch, events: storeBatch.events.filter(({ offset }) => !refused.has(offset)) }
       outcome = await store.write(storeBatch)
     }
@@ -82,7 +82,7 @@ export class StorageConsumer {
       if (canary !== undefined) canaries.push({ ...canary, offset: record.offset })
       else letters.push(letterFor(batch, record, { reason: 'undecodable', detail: 'the record is not a canary' }))
     }
-    await buryLetters(this.#deps, letters)
+    await writeDeadLetters(this.#deps, letters)
     await this.#deps.store.writeCanaries({ partition, from, next, canaries, mark: markOf(batch) })
   }
 }

@@ -11,11 +11,11 @@ import { STORE } from './keeper.ts'
 export type ForgetterDeps = { log: EventLog; store: EventStore; telemetry: Telemetry }
 
 /** How often it looks for tombstones that another instance has written. */
-const LOOK_MS = 1000
+const POLL_INTERVAL_MS = 1000
 const READ_RECORDS = 100
 /** How long somebody who asked to forget a user waits for it. */
 const CARRY_OUT_MS_MAX = 20_000
-const CARRY_OUT_LOOK_MS = 50
+const CARRY_OUT_POLL_INTERVAL_MS = 50
 
 /**
  * The tombstones of the log → the store. Every instance of Storage does it, for the store carries each out once; and each
@@ -37,7 +37,7 @@ export class Forgetter {
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       await this.catchUp().catch(() => {})
-      await sleep(LOOK_MS, undefined, { signal }).catch(() => {})
+      await sleep(POLL_INTERVAL_MS, undefined, { signal }).catch(() => {})
     }
     await this.#underWay.catch(() => {})
   }
@@ -62,7 +62,7 @@ export class Forgetter {
         const detail = 'it is written down, and the user will be forgotten as soon as the store takes it'
         throw new Failure('store_unavailable', detail, { retryable: true })
       }
-      await sleep(CARRY_OUT_LOOK_MS)
+      await sleep(CARRY_OUT_POLL_INTERVAL_MS)
     }
   }
 

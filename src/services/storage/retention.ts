@@ -19,9 +19,9 @@ export type RetentionDeps = {
   pause?: (ms: number, signal: AbortSignal) => Promise<unknown>
 }
 
-const LOOK_MS = 3_600_000
+const POLL_INTERVAL_MS = 3_600_000
 /** When the last look failed, as when the database was away. */
-const LOOK_AGAIN_MS = 60_000
+const RETRY_INTERVAL_MS = 60_000
 const PAGE_EVENTS = 1000
 
 /**
@@ -46,7 +46,7 @@ export class Retention {
           return true
         },
       )
-      await this.#deps.pause(failed ? LOOK_AGAIN_MS : LOOK_MS, signal)
+      await this.#deps.pause(failed ? RETRY_INTERVAL_MS : POLL_INTERVAL_MS, signal)
     }
   }
 

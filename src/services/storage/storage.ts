@@ -190,11 +190,11 @@ const RANGE = {
   by: {
     kind: 'choice',
     choices: ['timestamp', 'date_created'],
-    standard: 'timestamp',
+    default: 'timestamp',
     description: 'Which time: when it began, or when Runify received it',
   },
-  order: { kind: 'choice', choices: ['asc', 'desc'], standard: 'asc', description: 'Oldest or newest first' },
-  limit: { kind: 'integer', min: 1, max: 10_000, standard: 1000, description: 'Events a page; streams have no limit' },
+  order: { kind: 'choice', choices: ['asc', 'desc'], default: 'asc', description: 'Oldest or newest first' },
+  limit: { kind: 'integer', min: 1, max: 10_000, default: 1000, description: 'Events a page; streams have no limit' },
   cursor: { kind: 'text', charactersMax: 200, description: 'From the Link header of the page before' },
 } as const satisfies Parameters
 
@@ -210,7 +210,7 @@ const CHANGES = {
     charactersMax: 15_000,
     description: 'The `next` of the answer before; nothing: from the beginning',
   },
-  limit: { kind: 'integer', min: 1, max: 10_000, standard: 1000, description: 'Changes a page' },
+  limit: { kind: 'integer', min: 1, max: 10_000, default: 1000, description: 'Changes a page' },
 } as const satisfies Parameters
 
 const CHANGES_DESCRIPTION =

@@ -160,7 +160,7 @@ async function heldByLog(
 
 const REQUEST_ID = { kind: 'uuid', required: true, description: 'As the answer to the request gave it' } as const
 const PAGE = {
-  limit: { kind: 'integer', min: 1, max: 10_000, standard: 1000, description: 'Events a page' },
+  limit: { kind: 'integer', min: 1, max: 10_000, default: 1000, description: 'Events a page' },
   cursor: { kind: 'text', charactersMax: 200, description: 'The `next` of the page before' },
 } as const satisfies Parameters
 

@@ -10,7 +10,7 @@ const LOCK = "CONCAT('runify_restore_', LEFT(SHA2(DATABASE(), 256), 40))"
 
 /** How long those that were there at first may take to go: a health check's are gone at once. */
 const LEAVING_MS_MAX = 5000
-const LOOK_MS = 200
+const POLL_INTERVAL_MS = 200
 
 /** Why a session cannot be had: whoever starts now waits. */
 export class RestoreUnderWay extends Error {
@@ -40,7 +40,7 @@ export async function lockForRestore(session: MysqlSession): Promise<OtherSessio
   let others = await othersOf(session)
   const end = performance.now() + LEAVING_MS_MAX
   while (others.length > 0 && performance.now() < end) {
-    await new Promise((resolve) => setTimeout(resolve, LOOK_MS))
+    await new Promise((resolve) => setTimeout(resolve, POLL_INTERVAL_MS))
     const there = new Set((await othersOf(session)).map(({ id }) => id))
     others = others.filter(({ id }) => there.has(id))
   }

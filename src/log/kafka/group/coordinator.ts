@@ -1,7 +1,7 @@
 import { type API, findCoordinatorV4, ProtocolError } from '@platformatic/kafka'
+import type { Broker, BrokerConnections } from '../broker-connections.ts'
 import type { KafkaCluster } from '../cluster.ts'
 import { hasCode } from '../failure.ts'
-import type { Broker, KafkaLane } from '../lane.ts'
 
 const GROUP_KEY = 0
 const UNKNOWN = -1
@@ -17,12 +17,16 @@ export class GroupCoordinator {
     this.#group = group
   }
 
-  /** By a lane of the caller's, because some of these requests wait for long. */
-  async request<A extends unknown[], R>(lane: Pick<KafkaLane, 'request'>, api: API<A, R>, ...args: A): Promise<R> {
+  /** By connections of the caller's, because some of these requests wait for long. */
+  async request<A extends unknown[], R>(
+    connections: Pick<BrokerConnections, 'request'>,
+    api: API<A, R>,
+    ...args: A
+  ): Promise<R> {
     this.#broker ??= await this.#find()
     const broker = this.#broker
     try {
-      return await lane.request(broker, api, ...args)
+      return await connections.request(broker, api, ...args)
     } catch (error) {
       const stays = hasCode(
         error,

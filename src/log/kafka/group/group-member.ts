@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { findErrorBy, heartbeatV4, joinGroupV7, leaveGroupV4, NetworkError, syncGroupV5 } from '@platformatic/kafka'
+import type { BrokerConnections } from '../broker-connections.ts'
 import type { KafkaCluster } from '../cluster.ts'
 import { hasCode, isRetryable } from '../failure.ts'
-import type { KafkaLane } from '../lane.ts'
 import { assignPartitions, partitionId, type TopicPartition } from './assignment.ts'
 import { GroupCoordinator } from './coordinator.ts'
 import {
@@ -29,7 +29,7 @@ const REQUEST_TIMEOUT_MS = REBALANCE_MS + 5000
 
 export type Membership = {
   /** Partitions may move now: resolves when no batch is being handled, and none begins until `assigned`. */
-  comeToRest(): Promise<void>
+  quiesce(): Promise<void>
   /** What this member has now. Those that it `kept` were nobody else's in between. */
   assigned(assignment: { partitions: readonly TopicPartition[]; kept: ReadonlySet<string> }): void
   /** Others may have everything by now. */
@@ -63,7 +63,7 @@ export class GroupMember {
   readonly #membership: Membership
   readonly #abandoned: Map<string, string>
   readonly #coordinator: GroupCoordinator
-  readonly #lane: KafkaLane
+  readonly #connections: BrokerConnections
   #memberId = ''
   #generation = -1
   #owned: readonly TopicPartition[] = []
@@ -81,7 +81,7 @@ export class GroupMember {
     this.#memberId = abandoned.get(group) ?? ''
     abandoned.delete(group)
     this.#coordinator = new GroupCoordinator(cluster, group)
-    this.#lane = cluster.lane(REQUEST_TIMEOUT_MS)
+    this.#connections = cluster.connect(REQUEST_TIMEOUT_MS)
   }
 
   /** For committing as this member; undefined while it is none. */
@@ -119,7 +119,7 @@ export class GroupMember {
     this.#forget()
     if (memberId !== '') {
       const done = new AbortController()
-      // Not by the lane, where a join may be waiting.
+      // Not by these connections, where a join may be waiting.
       this.#abandoned.set(this.#group, memberId)
       const leaving = this.#coordinator.request(this.#cluster, leaveGroupV4.api, this.#group, [{ memberId }]).then(
         () => this.#abandoned.delete(this.#group),
@@ -128,14 +128,14 @@ export class GroupMember {
       await Promise.race([leaving, sleep(LEAVE_MS_MAX, undefined, { signal: done.signal }).catch(() => {})])
       done.abort()
     }
-    await this.#lane[Symbol.asyncDispose]()
+    await this.#connections[Symbol.asyncDispose]()
   }
 
   async #join(): Promise<void> {
     const protocols = [{ name: PROTOCOL, metadata: encodeSubscription({ topics: this.#topics, owned: this.#owned }) }]
     const [session, rebalance] = [SESSION_MS, REBALANCE_MS]
     const joined = await this.#coordinator.request(
-      this.#lane,
+      this.#connections,
       joinGroupV7.api,
       this.#group,
       session,
@@ -151,7 +151,7 @@ export class GroupMember {
     if (joined.leader !== joined.memberId) this.#shared = undefined
     const sentAt = performance.now()
     const { assignment } = await this.#coordinator.request(
-      this.#lane,
+      this.#connections,
       syncGroupV5.api,
       this.#group,
       joined.generationId,
@@ -187,13 +187,13 @@ export class GroupMember {
     }
     const rested = new AbortController()
     const tooLong = sleep(REST_MS_MAX, undefined, { signal: AbortSignal.any([signal, rested.signal]) }).catch(() => {})
-    await Promise.race([this.#membership.comeToRest(), tooLong])
+    await Promise.race([this.#membership.quiesce(), tooLong])
     rested.abort()
   }
 
   async #heartbeat(): Promise<void> {
     const [group, generation, memberId] = [this.#group, this.#generation, this.#memberId]
-    await this.#coordinator.request(this.#lane, heartbeatV4.api, group, generation, memberId, null)
+    await this.#coordinator.request(this.#connections, heartbeatV4.api, group, generation, memberId, null)
   }
 
   async #share({ members }: Joined) {

@@ -9,7 +9,7 @@ import type { EventLog, LogRecord, PartitionRange } from '../../../log/event-log
 import { nextOf, type PartitionCursor } from '../../../log/position.ts'
 import { decodeTombstone, FORGOTTEN_TOPIC, ForgottenUsers } from '../../../log/tombstone.ts'
 import type { StoredEvent } from '../../../store/event-store.ts'
-import { readOrSkip, readStretch, TopicFollower } from '../topic-follower.ts'
+import { readOffsetRange, readOrSkip, TopicFollower } from '../topic-follower.ts'
 import type { AuditedStore } from './sources.ts'
 import { StoredRows } from './stored-rows.ts'
 import { AuditTally } from './tally.ts'
@@ -126,8 +126,8 @@ export class Audit {
   async #markRemoved(type: EventType, { partition, first, next }: PartitionRange): Promise<void> {
     if (first === 0) return
     const { from, to } = this.#tally.range
-    const stretch = { topic: CATALOGUE[type].topic, partition, from: first, to: Math.min(first + 1, next) }
-    const [oldest] = first < next ? await readOrSkip(this.#deps.log, stretch) : []
+    const range = { topic: CATALOGUE[type].topic, partition, from: first, to: Math.min(first + 1, next) }
+    const [oldest] = first < next ? await readOrSkip(this.#deps.log, range) : []
     const until = oldest === undefined ? to : Math.min(to, oldest.appendTime + MARGIN_MS)
     for (let hour = from; hour < until; hour += MS_PER_HOUR) this.#tally.hour(type, hour).removed = true
   }
@@ -136,8 +136,8 @@ export class Audit {
     const { log, store } = this.#deps
     const { topic } = CATALOGUE[type]
     const stored = nextOf(this.#result.stored, { topic, partition })
-    const stretch = { topic, partition, from, to: Math.min(to, stored) }
-    const rows = new StoredRows(store, stretch, this.#result.stored)
+    const range = { topic, partition, from, to: Math.min(to, stored) }
+    const rows = new StoredRows(store, range, this.#result.stored)
     let expected = from
     for (let at = from; at < to && this.#result.complete; ) {
       const records = await readOrSkip(log, { topic, partition, from: at, to })
@@ -263,7 +263,7 @@ export class Audit {
     const begins = await log.offsetsAt({ topic: DEAD_LETTER_TOPIC, time: earliest - MARGIN_MS })
     for (const { partition, next } of await log.partitions(DEAD_LETTER_TOPIC)) {
       const from = begins.find((at) => at.partition === partition)?.offset ?? 0
-      await readStretch(log, { topic: DEAD_LETTER_TOPIC, partition, from, to: next }, ({ key, value }) => {
+      await readOffsetRange(log, { topic: DEAD_LETTER_TOPIC, partition, from, to: next }, ({ key, value }) => {
         const dead = this.#unexplained.get(key)
         if (dead === undefined || !isNotStored(value)) return
         this.#unexplained.delete(key)

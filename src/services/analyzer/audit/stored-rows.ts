@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { typeOfTopic } from '../../../events/catalogue.ts'
 import type { PartitionCursor } from '../../../log/position.ts'
 import type { StoredEvent } from '../../../store/event-store.ts'
-import type { TopicStretch } from '../topic-follower.ts'
+import type { TopicOffsetRange } from '../topic-follower.ts'
 import type { AuditedStore } from './sources.ts'
 
 const PAGE_ROWS = 1000
@@ -12,18 +12,18 @@ const PAUSE_MS = 20
 /** The rows of one partition in the order of their offsets, from the feed of changes, some pages at a time. */
 export class StoredRows {
   readonly #store: AuditedStore
-  readonly #stretch: TopicStretch
+  readonly #range: TopicOffsetRange
   #others: PartitionCursor[]
   #rows: StoredEvent[] = []
   #at = 0
   #next: number
   #complete: boolean
 
-  /** `stored`: up to where the store has everything. Rows before `stretch.to` only. */
-  constructor(store: AuditedStore, stretch: TopicStretch, stored: readonly PartitionCursor[]) {
+  /** `stored`: up to where the store has everything. Rows before `range.to` only. */
+  constructor(store: AuditedStore, range: TopicOffsetRange, stored: readonly PartitionCursor[]) {
     this.#store = store
-    this.#stretch = stretch
-    const { from, to } = stretch
+    this.#range = range
+    const { from, to } = range
     this.#others = this.#withoutOurs(stored)
     this.#next = from
     this.#complete = from >= to
@@ -39,7 +39,7 @@ export class StoredRows {
   }
 
   async #read(): Promise<void> {
-    const { topic, partition, to } = this.#stretch
+    const { topic, partition, to } = this.#range
     const type = typeOfTopic(topic)
     this.#rows = []
     this.#at = 0
@@ -60,7 +60,7 @@ export class StoredRows {
 
   /** The feed is of all partitions: of the others only what has come since is in the way. */
   #withoutOurs(stored: readonly PartitionCursor[]): PartitionCursor[] {
-    const { topic, partition } = this.#stretch
+    const { topic, partition } = this.#range
     return stored.filter((cursor) => cursor.topic !== topic || cursor.partition !== partition)
   }
 }

@@ -32,7 +32,7 @@ export function addDeadLetters(server: HttpServer, { log, telemetry }: { log: Ev
     },
   })
 
-  server.order('/dead-letters/redrive', {
+  server.command('/dead-letters/redrive', {
     summary: 'Send the records of dead letters again, each at most once',
     description: REDRIVE_DESCRIPTION,
     body: ORDER_SCHEMA,
@@ -50,7 +50,7 @@ export function addDeadLetters(server: HttpServer, { log, telemetry }: { log: Ev
     },
   })
 
-  server.order('/dead-letters/dismiss', {
+  server.command('/dead-letters/dismiss', {
     summary: 'Say of dead letters that nothing more is to be done about them',
     description: DISMISS_DESCRIPTION,
     body: DISMISS_SCHEMA,
@@ -95,11 +95,11 @@ function checkOrder(value: unknown, schema: { properties: object }): Order {
   }
   const body = value as Record<string, unknown>
   const errors: { pointer: string; detail: string }[] = []
-  const read = <T>(name: string, standard: T, isRight: (sent: unknown) => boolean, must: string): T => {
-    if (!Object.hasOwn(body, name)) return standard
+  const read = <T>(name: string, fallback: T, isRight: (sent: unknown) => boolean, must: string): T => {
+    if (!Object.hasOwn(body, name)) return fallback
     if (isRight(body[name])) return body[name] as T
     errors.push({ pointer: `/${name}`, detail: `must be ${must}` })
-    return standard
+    return fallback
   }
   const wholeNumber = (max: number) => (sent: unknown) =>
     Number.isInteger(sent) && Number(sent) >= 1 && Number(sent) <= max
@@ -158,8 +158,8 @@ const LIST = {
     choices: DISMISSED,
     description: 'Whether they were dismissed; all where it is not said',
   },
-  order: { kind: 'choice', choices: ['desc', 'asc'], standard: 'desc', description: 'Newest or oldest first' },
-  limit: { kind: 'integer', min: 1, max: 200, standard: 50, description: 'Letters a page' },
+  order: { kind: 'choice', choices: ['desc', 'asc'], default: 'desc', description: 'Newest or oldest first' },
+  limit: { kind: 'integer', min: 1, max: 200, default: 50, description: 'Letters a page' },
   cursor: {
     kind: 'text',
     charactersMax: CURSOR_CHARACTERS_MAX,

@@ -6,7 +6,7 @@ import { DEAD_LETTER_REASONS, DEAD_LETTER_TOPIC } from '../../../log/dead-letter
 import type { EventLog } from '../../../log/event-log.ts'
 import { formatId, type Letter, letterToWire, originalText } from './letter.ts'
 import type { LetterIndex } from './letter-index.ts'
-import { LetterWalk, type Stretch, type WalkOrder } from './letter-walk.ts'
+import { LetterScan, type OffsetRange, type ScanOrder } from './letter-scan.ts'
 import type { RedriveLedger } from './redrive-ledger.ts'
 
 /** What letters are chosen by; what is not said does not matter. */
@@ -51,18 +51,18 @@ export class LetterPages {
   }
 
   /** Up to `limit` letters, each once; fewer, also none, where the filter leaves out so many. */
-  async read(filter: LetterFilter, page: { order: WalkOrder; limit: number; cursor?: string | undefined }) {
+  async read(filter: LetterFilter, page: { order: ScanOrder; limit: number; cursor?: string | undefined }) {
     const { order, limit, cursor } = page
     await Promise.all([this.#index.catchUp(), this.#ledger.catchUp()])
-    const stretches = await this.#clamp(cursor === undefined ? await this.#begin(filter) : decodeCursor(cursor, order))
-    const walk = new LetterWalk(this.#log, order, stretches)
+    const ranges = await this.#clamp(cursor === undefined ? await this.#begin(filter) : decodeCursor(cursor, order))
+    const scan = new LetterScan(this.#log, order, ranges)
     const letters: Letter[] = []
     for (let scanned = 0; letters.length < limit && scanned < SCANNED_MAX; scanned++) {
-      const letter = await walk.next()
+      const letter = await scan.next()
       if (letter === undefined) break
       if (this.#index.isFirst(letter) && this.#passes(letter, filter)) letters.push(letter)
     }
-    const rest = walk.rest()
+    const rest = scan.rest()
     return { letters, next: rest.length === 0 ? undefined : encodeCursor(order, rest) } satisfies LetterPage
   }
 
@@ -99,13 +99,13 @@ export class LetterPages {
     return redriven === undefined || redriven.split(' ').includes(this.#redriven(letter))
   }
 
-  /** Each partition is sorted by time, so a range of time is a stretch of each. */
-  async #begin({ from, to }: LetterFilter): Promise<Stretch[]> {
+  /** Each partition is sorted by time, so a range of time is a range of offsets in each. */
+  async #begin({ from, to }: LetterFilter): Promise<OffsetRange[]> {
     const topic = DEAD_LETTER_TOPIC
-    const at = async (time: EpochMs | undefined, standard: number) => {
-      if (time === undefined) return () => standard
+    const at = async (time: EpochMs | undefined, fallback: number) => {
+      if (time === undefined) return () => fallback
       const offsets = await this.#log.offsetsAt({ topic, time })
-      return (partition: number) => offsets.find((one) => one.partition === partition)?.offset ?? standard
+      return (partition: number) => offsets.find((one) => one.partition === partition)?.offset ?? fallback
     }
     const [begin, end] = await Promise.all([at(from, 0), at(to, Number.MAX_SAFE_INTEGER)])
     const ranges = await this.#log.partitions(topic)
@@ -113,21 +113,21 @@ export class LetterPages {
   }
 
   /** To what is there and known to the index: beyond, a copy of a letter would be taken for another one. */
-  async #clamp(stretches: readonly Stretch[]): Promise<Stretch[]> {
-    const ranges = await this.#log.partitions(DEAD_LETTER_TOPIC)
-    return stretches.map(({ partition, from, to }) => {
-      const first = ranges.find((range) => range.partition === partition)?.first ?? 0
+  async #clamp(ranges: readonly OffsetRange[]): Promise<OffsetRange[]> {
+    const partitions = await this.#log.partitions(DEAD_LETTER_TOPIC)
+    return ranges.map(({ partition, from, to }) => {
+      const first = partitions.find((one) => one.partition === partition)?.first ?? 0
       return { partition, from: Math.max(from, first), to: Math.min(to, this.#index.next(partition)) }
     })
   }
 }
 
-function encodeCursor(order: WalkOrder, rest: readonly Stretch[]): string {
+function encodeCursor(order: ScanOrder, rest: readonly OffsetRange[]): string {
   const places = rest.map(({ partition, from, to }) => `${partition}:${from}-${to}`)
   return Buffer.from([order, ...places].join(' ')).toString('base64url')
 }
 
-function decodeCursor(cursor: string, order: WalkOrder): Stretch[] {
+function decodeCursor(cursor: string, order: ScanOrder): OffsetRange[] {
   const match = CURSOR.exec(Buffer.from(cursor, 'base64url').toString('latin1'))
   if (match === null) throw invalidCursor('is not a cursor of this path')
   if (match[1] !== order) throw invalidCursor(`was made for order=${match[1]}`)

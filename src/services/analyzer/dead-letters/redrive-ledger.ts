@@ -1,6 +1,6 @@
 import type { EpochMs } from '../../../events/instant.ts'
 import type { EventLog, LogRecord, NewRecord } from '../../../log/event-log.ts'
-import { readStretch, TopicFollower } from '../topic-follower.ts'
+import { readOffsetRange, TopicFollower } from '../topic-follower.ts'
 import { formatId, type Letter, originalText } from './letter.ts'
 
 export const REDRIVE_TOPIC = 'runify.redrives'
@@ -84,7 +84,7 @@ export class RedriveLedger {
     const asked = new Set(letters.map(({ fingerprint }) => fingerprint))
     const found = new Map<string, Family>()
     for (const { partition, first, next } of await this.#log.partitions(REDRIVE_TOPIC)) {
-      await readStretch(this.#log, { topic: REDRIVE_TOPIC, partition, from: first, to: next }, (record) => {
+      await readOffsetRange(this.#log, { topic: REDRIVE_TOPIC, partition, from: first, to: next }, (record) => {
         if (asked.has(record.key)) addEntry(found, record)
       })
     }

@@ -6,14 +6,14 @@ import { encodeEvent } from '../../../events/codec.ts'
 import type { EventLog, NewRecord } from '../../../log/event-log.ts'
 import { encodeTombstone } from '../../../log/tombstone.ts'
 import { newRun } from '../../../store/testing/event-store.probe.ts'
-import { bury, letterOf, listen, openEmbedded, redrive } from '../testing/analyzer.fixture.ts'
+import { letterOf, listen, openEmbedded, redrive, writeLetters } from '../testing/analyzer.fixture.ts'
 
 test('a letter that the log never takes keeps no other from being sent again', async () => {
   await using opened = await openEmbedded(1)
   const { log } = opened
   const large = newRun({ distance: 12_345 })
   await using analyzer = await listen(refusing(log, encodeEvent(large)))
-  await bury(log, letterOf(0), letterOf(1, { event: large }), letterOf(2))
+  await writeLetters(log, letterOf(0), letterOf(1, { event: large }), letterOf(2))
   const { counts, results } = await redrive(analyzer.address, { filter: {} })
   assert.deepEqual(counts, { redriven: 2, unfinished: 1 })
   assert.match(results[1]?.detail ?? '', /^the log does not take its record: a record of 9 bytes/)
@@ -29,7 +29,7 @@ test('a letter whose user was forgotten is not sent again, and one that came lat
   await using analyzer = await listen(log)
   const event = newRun()
   const { user_id } = event.fields
-  await bury(log, letterOf(4, { event }), letterOf(5, { event: newRun({ user_id }) }), letterOf(3))
+  await writeLetters(log, letterOf(4, { event }), letterOf(5, { event: newRun({ user_id }) }), letterOf(3))
   const positions = [{ topic: TOPICS[0] as string, partition: 0, next: 5 }]
   const request_id = '9b6b2a6e-1f0c-4a53-8d53-0f3f1a1f6a11'
   await log.append([encodeTombstone({ request_id, user_id, forgotten_at: 0, positions })])

@@ -13,36 +13,36 @@ export type LogSearch = { found: (PlacedRecord & { type: EventType }) | undefine
 const PAGE = { limit: 1000, bytesMax: 256 * 1024 }
 const BYTES_MAX = 32 * 1024 * 1024
 
-type Stretch = { type: EventType; partition: number; next: number; end: number }
+type OffsetRange = { type: EventType; partition: number; next: number; end: number }
 
 /**
  * Looks through a part of the log for an event, of any type, in bounds: all partitions side by side, a page of each in turn,
  * because what they took at the same time lies at the same distance from their beginnings.
  */
 export async function searchLog(log: EventLog, traceId: string, window: Window): Promise<LogSearch> {
-  const stretches = (await Promise.all(EVENT_TYPES.map((type) => stretchesOf(log, type, window)))).flat()
+  const ranges = (await Promise.all(EVENT_TYPES.map((type) => offsetRangesOf(log, type, window)))).flat()
   let bytes = 0
-  while (stretches.length > 0 && bytes < BYTES_MAX) {
-    for (const stretch of [...stretches]) {
-      const records = await readPage(log, stretch)
+  while (ranges.length > 0 && bytes < BYTES_MAX) {
+    for (const range of [...ranges]) {
+      const records = await readPage(log, range)
       for (const record of records) {
         bytes += record.value.byteLength
-        if (isEvent(stretch.type, record, traceId)) {
+        if (isEvent(range.type, record, traceId)) {
           return {
-            found: { type: stretch.type, partition: stretch.partition, record },
+            found: { type: range.type, partition: range.partition, record },
             mib: toMib(bytes),
             isWhole: true,
           }
         }
       }
-      stretch.next = (records.at(-1)?.offset ?? stretch.end) + 1
-      if (stretch.next >= stretch.end) stretches.splice(stretches.indexOf(stretch), 1)
+      range.next = (records.at(-1)?.offset ?? range.end) + 1
+      if (range.next >= range.end) ranges.splice(ranges.indexOf(range), 1)
     }
   }
-  return { found: undefined, mib: toMib(bytes), isWhole: stretches.length === 0 }
+  return { found: undefined, mib: toMib(bytes), isWhole: ranges.length === 0 }
 }
 
-async function stretchesOf(log: EventLog, type: EventType, { from, to }: Window): Promise<Stretch[]> {
+async function offsetRangesOf(log: EventLog, type: EventType, { from, to }: Window): Promise<OffsetRange[]> {
   const { topic } = CATALOGUE[type]
   // The end comes second, so that it is never before the beginning.
   const begin = await log.offsetsAt({ topic, time: from })
@@ -53,7 +53,7 @@ async function stretchesOf(log: EventLog, type: EventType, { from, to }: Window)
   })
 }
 
-async function readPage(log: EventLog, { type, partition, next, end }: Stretch): Promise<LogRecord[]> {
+async function readPage(log: EventLog, { type, partition, next, end }: OffsetRange): Promise<LogRecord[]> {
   const limit = Math.min(PAGE.limit, end - next)
   const { topic } = CATALOGUE[type]
   return log.read({ topic, partition, from: next, limit, bytesMax: PAGE.bytesMax }).catch((error) => {

@@ -31,8 +31,8 @@ export class LagWatch implements Disposable {
   readonly #timer: NodeJS.Timeout
 
   constructor(options: LagWatchOptions) {
-    const standard = { now: Date.now, periodMs: PERIOD_MS, ageMsMax: AGE_MS_MAX, seen: () => {}, failed: () => {} }
-    this.#options = { ...standard, ...options }
+    const defaults = { now: Date.now, periodMs: PERIOD_MS, ageMsMax: AGE_MS_MAX, seen: () => {}, failed: () => {} }
+    this.#options = { ...defaults, ...options }
     this.#timer = setInterval(() => void this.#lookAtAll(), this.#options.periodMs)
   }
 

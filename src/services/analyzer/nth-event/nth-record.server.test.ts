@@ -3,7 +3,7 @@ import { describe, test } from 'node:test'
 import { createPartitionsV3, metadataV11 } from '@platformatic/kafka'
 import fc from 'fast-check'
 import type { EventLog } from '../../../log/event-log.ts'
-import { KafkaLane } from '../../../log/kafka/lane.ts'
+import { BrokerConnections } from '../../../log/kafka/broker-connections.ts'
 import { newTopic, type PlacedRecord, readAll } from '../../../log/testing/event-log.probe.ts'
 import { kafkaOptions, openKafka, testBrokers, waitUntil } from '../../../log/testing/kafka.fixture.ts'
 import { NthRecords } from './nth-record.ts'
@@ -169,10 +169,16 @@ async function checkAll(records: NthRecords, sorted: readonly PlacedRecord[]): P
 }
 
 async function addPartitions(brokers: string, topic: string, count: number): Promise<void> {
-  await using lane = new KafkaLane({ clientId: 'test', requestTimeoutMs: 10_000 })
+  await using connections = new BrokerConnections({ clientId: 'test', requestTimeoutMs: 10_000 })
   const [any] = kafkaOptions(brokers).brokers
   assert.ok(any !== undefined)
-  const { brokers: nodes, controllerId } = await lane.request(any, metadataV11.api, [], false, false)
+  const { brokers: nodes, controllerId } = await connections.request(any, metadataV11.api, [], false, false)
   const controller = nodes.find(({ nodeId }) => nodeId === controllerId) ?? any
-  await lane.request(controller, createPartitionsV3.api, [{ name: topic, count, assignments: null }], 5000, false)
+  await connections.request(
+    controller,
+    createPartitionsV3.api,
+    [{ name: topic, count, assignments: null }],
+    5000,
+    false,
+  )
 }

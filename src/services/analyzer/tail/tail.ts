@@ -106,7 +106,7 @@ async function findFault(log: EventLog, position: TailPosition): Promise<string 
 const NOT_KEPT = { connection: 'close', 'cache-control': 'no-store', 'x-accel-buffering': 'no' }
 
 const TAIL = {
-  type: { kind: 'choice', choices: [...EVENT_TYPES, 'all'], standard: 'all', description: 'Events of this type only' },
+  type: { kind: 'choice', choices: [...EVENT_TYPES, 'all'], default: 'all', description: 'Events of this type only' },
   user_id: { kind: 'uuid', description: 'Events of this user only' },
   after: {
     kind: 'text',

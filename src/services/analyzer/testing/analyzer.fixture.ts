@@ -40,8 +40,8 @@ export async function listen(
 ): Promise<AsyncDisposable & { address: string }> {
   await using opened = new AsyncDisposableStack()
   const telemetry = createTelemetry('analyzer', 'silent')
-  const standard = { store: findStore(nowhere), counted: findCounted(nowhere), config: readConfig({}), telemetry }
-  const server = opened.use(await createAnalyzer({ ...standard, ...sources, log }))
+  const defaults = { store: findStore(nowhere), counted: findCounted(nowhere), config: readConfig({}), telemetry }
+  const server = opened.use(await createAnalyzer({ ...defaults, ...sources, log }))
   const address = await server.listen(0, 'ANALYZER_PORT')
   const all = opened.move()
   return { address, [Symbol.asyncDispose]: () => all.disposeAsync() }
@@ -56,7 +56,7 @@ export function letterOf(n: number, { event = newRun(), value = encodeEvent(even
   return { reason: 'unstorable', detail: 'refused', topic, partition: 0, offset: n, record, ...told }
 }
 
-export async function bury(log: EventLog, ...letters: readonly DeadLetter[]): Promise<void> {
+export async function writeLetters(log: EventLog, ...letters: readonly DeadLetter[]): Promise<void> {
   await log.append(letters.map((letter) => encodeDeadLetter(letter, Date.now())))
 }
 

@@ -189,13 +189,13 @@ export function auditContract(name: string, open: () => Promise<Flow>, { live = 
       // As if the database had not taken it then.
       await flow.sql(`DELETE FROM running_stats WHERE trace_id = ${idOf(stored)}`)
       assert.equal(totalOf(await audit(flow.address), 'missing'), 1)
-      await bury(flow, stored, 'unjudged')
+      await writeLetters(flow, stored, 'unjudged')
       assert.equal(
         totalOf(await audit(flow.address), 'missing'),
         1,
         'that the detector cannot judge it explains nothing',
       )
-      await bury(flow, stored)
+      await writeLetters(flow, stored)
       const dead = await audit(flow.address)
       assert.deepEqual([totalOf(dead, 'dead_letters'), totalOf(dead, 'missing')], [1, 0])
       assert.deepEqual((await redrive(flow.address, { filter: {} })).counts, { redriven: 1 })
@@ -300,7 +300,7 @@ async function fill(flow: Flow): Promise<{ deleted: StoredEvent; changed: Stored
   return { deleted: await find(17), changed: await find(63) }
 }
 
-async function bury(
+async function writeLetters(
   { log }: Flow,
   { partition, offset, event }: StoredEvent,
   reason: DeadLetterReason = 'unstorable',

@@ -7,7 +7,7 @@ import { readConfig } from '../../../config.ts'
 import { CATALOGUE, type RunifyEvent, TOPICS } from '../../../events/catalogue.ts'
 import { encodeEvent } from '../../../events/codec.ts'
 import { formatInstant, MS_PER_HOUR } from '../../../events/instant.ts'
-import { buryLetters } from '../../../log/dead-letter.ts'
+import { writeDeadLetters } from '../../../log/dead-letter.ts'
 import type { EventLog } from '../../../log/event-log.ts'
 import { nextOf } from '../../../log/position.ts'
 import { FORGOTTEN_TOPIC } from '../../../log/tombstone.ts'
@@ -67,7 +67,7 @@ export async function openFlow(
     periodMs: 1,
     batchRecordsMax: 100,
     now: Date.now,
-    setAside: (event, detail) => buryLetters({ log, telemetry }, [uncountedLetter(event, detail)]),
+    setAside: (event, detail) => writeDeadLetters({ log, telemetry }, [uncountedLetter(event, detail)]),
   })
   const urls: { storage?: string; processing?: string } = {}
   if (byHttp) {

@@ -8,7 +8,6 @@ import type { EventLog } from '../../../log/event-log.ts'
 import { readAll } from '../../../log/testing/event-log.probe.ts'
 import { newPlay, newRun } from '../../../store/testing/event-store.probe.ts'
 import {
-  bury,
   dismiss,
   type Json,
   type LogUnderTest,
@@ -16,6 +15,7 @@ import {
   listen,
   readPages,
   redrive,
+  writeLetters,
 } from './analyzer.fixture.ts'
 
 const RUNS = 'runify.running_stats'
@@ -30,11 +30,14 @@ export function deadLettersContract(name: string, open: () => Promise<LogUnderTe
         assert.deepEqual(await listOf(address), [])
         const event = newPlay({ song_name: '夜に駆ける 𝄞' })
         const long = Buffer.from(`"${'𝄞'.repeat(5000)}"`)
-        await bury(log, letterOf(3, { event, reason: 'conflict', detail: 'its trace_id is stored' }))
+        await writeLetters(log, letterOf(3, { event, reason: 'conflict', detail: 'its trace_id is stored' }))
         await nextMillisecond()
-        await bury(log, letterOf(4, { value: Buffer.from([0xff, 0x00, 0x7b]), reason: 'undecodable', detail: 'why' }))
+        await writeLetters(
+          log,
+          letterOf(4, { value: Buffer.from([0xff, 0x00, 0x7b]), reason: 'undecodable', detail: 'why' }),
+        )
         await nextMillisecond()
-        await bury(log, letterOf(5, { value: long, reason: 'undecodable' }))
+        await writeLetters(log, letterOf(5, { value: long, reason: 'undecodable' }))
 
         const [third, second, first] = await listOf(address)
         const { id, first_time, last_time, ...told } = first as Json
@@ -68,9 +71,9 @@ export function deadLettersContract(name: string, open: () => Promise<LogUnderTe
         await using opened = await start(open)
         const { log, address } = opened
         const letters = [letterOf(1), letterOf(2), letterOf(3)]
-        await bury(log, ...letters)
+        await writeLetters(log, ...letters)
         const before = await listOf(address)
-        await bury(log, ...letters, letters[0] as DeadLetter)
+        await writeLetters(log, ...letters, letters[0] as DeadLetter)
         const after = await listOf(address)
         const still = ({ times: _, last_time: __, ...others }: Json) => others
         assert.deepEqual(after.map(still), before.map(still))
@@ -109,7 +112,7 @@ export function deadLettersContract(name: string, open: () => Promise<LogUnderTe
           async (bursts, filter, limit) => {
             await using opened = await start(open)
             const { log, address } = opened
-            for (const burst of bursts) await bury(log, ...burst)
+            for (const burst of bursts) await writeLetters(log, ...burst)
             const expected = (await naiveList(log)).filter(
               (letter) =>
                 (filter.reason === undefined || letter.reason === filter.reason) &&
@@ -133,7 +136,7 @@ export function deadLettersContract(name: string, open: () => Promise<LogUnderTe
         await using opened = await start(open)
         const { log, address } = opened
         for (const n of [1, 2, 3, 4]) {
-          await bury(log, letterOf(n))
+          await writeLetters(log, letterOf(n))
           await nextMillisecond()
         }
         const all = (await listOf(address, 'order=asc')).map(({ id, first_time }) => ({ id, first_time }))
@@ -148,13 +151,13 @@ export function deadLettersContract(name: string, open: () => Promise<LogUnderTe
       test('while retention removes the oldest, and more come', async () => {
         await using opened = await start(open)
         const { log, address, deleteBefore } = opened
-        for (let n = 0; n < 20; n++) await bury(log, letterOf(n))
+        for (let n = 0; n < 20; n++) await writeLetters(log, letterOf(n))
         const response = await fetch(`${address}/dead-letters?limit=2`)
         const newest = (await response.json()) as Json[]
         for (const { partition, first, next } of await log.partitions(DEAD_LETTER_TOPIC)) {
           await deleteBefore({ topic: DEAD_LETTER_TOPIC, partition, offset: Math.ceil((first + next) / 2) })
         }
-        await bury(log, letterOf(20))
+        await writeLetters(log, letterOf(20))
         const [, path] = /^<(.*)>/.exec(response.headers.get('link') ?? '') ?? []
         const older = (await readPages(address, path as string)).flat()
         const left = await listOf(address)
@@ -183,7 +186,7 @@ export function deadLettersContract(name: string, open: () => Promise<LogUnderTe
       test('by id or filter, once, and are told so and left alone from then on, by every Analyzer', async () => {
         await using opened = await start(open)
         const { log, address } = opened
-        await bury(log, letterOf(1, { reason: 'conflict' }), letterOf(2), letterOf(3, { reason: 'conflict' }))
+        await writeLetters(log, letterOf(1, { reason: 'conflict' }), letterOf(2), letterOf(3, { reason: 'conflict' }))
         const idOf = new Map((await listOf(address)).map(({ id, offset }) => [offset, id as string]))
         const ids = [idOf.get(2), 'nobody']
         assert.deepEqual((await dismiss(address, { ids, dry_run: true })).counts, { would_dismiss: 1, not_found: 1 })
@@ -212,7 +215,7 @@ export function deadLettersContract(name: string, open: () => Promise<LogUnderTe
         await using opened = await start(open)
         const { log, address } = opened
         const letters = [1, 2, 3].map((n) => letterOf(n))
-        await bury(log, ...letters)
+        await writeLetters(log, ...letters)
         const before = await listOf(address)
         const ids = before.map(({ id }) => id)
         const dry = await redrive(address, { ids, dry_run: true })
@@ -244,7 +247,7 @@ export function deadLettersContract(name: string, open: () => Promise<LogUnderTe
         await using other = await listen(opened.log)
         const { log, address } = opened
         const letters = Array.from({ length: 30 }, (_, n) => letterOf(n))
-        await bury(log, ...letters, ...letters)
+        await writeLetters(log, ...letters, ...letters)
         const ids = (await listOf(address)).map(({ id }) => id as string)
         const answers = await Promise.all(
           [address, other.address, address, other.address].flatMap((at) => [
@@ -266,7 +269,7 @@ export function deadLettersContract(name: string, open: () => Promise<LogUnderTe
         const { log, address } = opened
         const { user_id } = newRun().fields
         const mine = Array.from({ length: 7 }, (_, n) => letterOf(n, { event: newRun({ user_id }) }))
-        await bury(log, ...mine.flatMap((letter, n) => [letter, letterOf(100 + n)]))
+        await writeLetters(log, ...mine.flatMap((letter, n) => [letter, letterOf(100 + n)]))
         const order = { filter: { user_id: user_id.toUpperCase(), type: 'running_stats' }, limit: 3 }
         const redriven: number[] = []
         for (let cursor: string | null | undefined; cursor !== null; ) {
@@ -286,7 +289,7 @@ export function deadLettersContract(name: string, open: () => Promise<LogUnderTe
       test('not where it would be in vain, and the reason is told by id', async () => {
         await using opened = await start(open)
         const { log, address } = opened
-        await bury(
+        await writeLetters(
           log,
           letterOf(1, { reason: 'conflict' }),
           letterOf(2, { reason: 'undecodable', value: Buffer.from('{}') }),
@@ -320,7 +323,7 @@ export function deadLettersContract(name: string, open: () => Promise<LogUnderTe
         const event = newRun()
         let ancestor: unknown = null
         for (const attempts of [0, 1, 2]) {
-          await bury(log, letterOf(attempts, { event }))
+          await writeLetters(log, letterOf(attempts, { event }))
           const [letter] = await listOf(address)
           assert.deepEqual([letter?.attempts, letter?.ancestor, letter?.redriven], [attempts, ancestor, 'no'])
           const { results } = await redrive(address, { ids: [letter?.id] })
@@ -328,7 +331,7 @@ export function deadLettersContract(name: string, open: () => Promise<LogUnderTe
           ancestor = letter?.id
           await nextMillisecond()
         }
-        await bury(log, letterOf(3, { event }))
+        await writeLetters(log, letterOf(3, { event }))
         const [letter] = await listOf(address)
         const guarded = await redrive(address, { ids: [letter?.id] })
         assert.deepEqual([guarded.results[0]?.outcome, guarded.results[0]?.attempts], ['attempts_exhausted', 3])
@@ -340,7 +343,7 @@ export function deadLettersContract(name: string, open: () => Promise<LogUnderTe
       test('not again after somebody was killed between the claim and the sending, unless it is forced', async () => {
         await using opened = await start(open)
         const { log } = opened
-        await bury(log, letterOf(1))
+        await writeLetters(log, letterOf(1))
         {
           await using doomed = await listen(dyingAtTopic(log, RUNS))
           const { results } = await redrive(doomed.address, { filter: {} })
@@ -363,7 +366,7 @@ export function deadLettersContract(name: string, open: () => Promise<LogUnderTe
       test('not at all while the log does not take it', async () => {
         await using opened = await start(open)
         const { log } = opened
-        await bury(log, letterOf(1))
+        await writeLetters(log, letterOf(1))
         {
           await using doomed = await listen(dyingAtTopic(log, 'runify.redrives'))
           assert.equal((await redrive(doomed.address, { filter: {} })).status, 503)

@@ -24,7 +24,7 @@ export type AnomalyThresholds = {
   endlessRunSeconds: number
 }
 
-type ReadNumber = (name: string, standard: number, min: number, max: number) => number
+type ReadNumber = (name: string, fallback: number, min: number, max: number) => number
 
 export function readAnomalyThresholds(number: ReadNumber): AnomalyThresholds {
   return {

@@ -18,7 +18,7 @@ export type SenderDeps = {
 }
 
 /** How often it looks for what another instance has found. */
-const LOOK_MS = 1000
+const POLL_INTERVAL_MS = 1000
 const LEASE_MS = 30_000
 const TRY_MS_MAX = 10_000
 /** Stopping must not take longer. */
@@ -69,7 +69,7 @@ export class WebhookSender {
         if (!registered) telemetry.webhookReady(webhook.name)
         registered = true
         if (await this.#deliverNext(signal)) continue
-        await this.#rest(LOOK_MS, signal)
+        await this.#rest(POLL_INTERVAL_MS, signal)
       } catch (error) {
         telemetry.workFailed('webhook', error)
         await pause(STORE_RETRY_MS, signal)

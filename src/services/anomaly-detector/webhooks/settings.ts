@@ -18,7 +18,7 @@ export type WebhookTiming = {
   triesMax: number
 }
 
-type ReadNumber = (name: string, standard: number, min: number, max: number) => number
+type ReadNumber = (name: string, fallback: number, min: number, max: number) => number
 
 export function readWebhookTiming(number: ReadNumber): WebhookTiming {
   return {

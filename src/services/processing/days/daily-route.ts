@@ -63,7 +63,7 @@ export function checkDays({ from, to }: { from?: number | undefined; to?: number
 const PARAMETERS = {
   ...SCOPE,
   ...DAYS,
-  limit: { kind: 'integer', min: 1, max: 10_000, standard: 1000, description: 'Days a page' },
+  limit: { kind: 'integer', min: 1, max: 10_000, default: 1000, description: 'Days a page' },
 } as const satisfies Parameters
 
 const DESCRIPTION =

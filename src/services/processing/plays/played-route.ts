@@ -45,7 +45,7 @@ export function addPlayed(server: HttpServer, statistics: StatisticsStore): void
 const PARAMETERS = {
   ...SCOPE,
   ...DAYS,
-  limit: { kind: 'integer', min: 1, max: 1000, standard: 50, description: 'How many at most' },
+  limit: { kind: 'integer', min: 1, max: 1000, default: 50, description: 'How many at most' },
 } as const satisfies Parameters
 
 const ORDER =

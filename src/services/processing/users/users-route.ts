@@ -37,7 +37,7 @@ const PARAMETERS = {
     description: 'Of those only whose user_id begins so',
   },
   time_zone: SCOPE.time_zone,
-  limit: { kind: 'integer', min: 1, max: 200, standard: 50, description: 'Users a page' },
+  limit: { kind: 'integer', min: 1, max: 200, default: 50, description: 'Users a page' },
   cursor: { kind: 'uuid', description: 'From the Link header of the page before' },
 } as const satisfies Parameters
 

@@ -4,10 +4,10 @@ import { partitionId, type TopicPartition } from './assignment.ts'
 import type { Membership } from './group-member.ts'
 
 /** How soon partitions are read that others have added. */
-const LOOK_MS = 1000
+const POLL_INTERVAL_MS = 1000
 
 /** In the place of a group's member for one that reads alone: it has all partitions, and nobody takes them from it. */
-export class LoneMember {
+export class StandaloneMember {
   readonly identity = undefined
   readonly fresh = true
   readonly #cluster: KafkaCluster
@@ -35,7 +35,7 @@ export class LoneMember {
         this.#membership.assigned({ partitions: found, kept: new Set(partitions.map(partitionId)) })
         partitions = found
       }
-      await sleep(LOOK_MS, undefined, { signal }).catch(() => {})
+      await sleep(POLL_INTERVAL_MS, undefined, { signal }).catch(() => {})
       if (!signal.aborted) await this.#cluster.refresh(this.#topics).catch(() => {})
     }
   }

@@ -10,7 +10,7 @@ export type KafkaTls = {
 
 export type KafkaSasl = { mechanism: 'plain' | 'scram-sha-256' | 'scram-sha-512'; username: string; password: string }
 
-export type LaneOptions = {
+export type ConnectionsOptions = {
   clientId: string
   tls?: KafkaTls | undefined
   sasl?: KafkaSasl | undefined
@@ -24,15 +24,15 @@ type Opened = { connection: Connection; ready: Promise<Connection> }
 
 /**
  * One connection to each broker, for one kind of request. A broker answers the requests of a connection one after the
- * other, so requests that wait there (a long poll, joining a group, acks=all) have a lane of their own. A connection
+ * other, so requests that wait there (a long poll, joining a group, acks=all) have connections of their own. A connection
  * that fails is forgotten, and the next request opens another: nothing is tried again here.
  */
-export class KafkaLane implements AsyncDisposable {
-  readonly #options: LaneOptions
+export class BrokerConnections implements AsyncDisposable {
+  readonly #options: ConnectionsOptions
   readonly #opened = new Map<string, Opened>()
   #closed = false
 
-  constructor(options: LaneOptions) {
+  constructor(options: ConnectionsOptions) {
     this.#options = options
   }
 
@@ -47,7 +47,7 @@ export class KafkaLane implements AsyncDisposable {
   }
 
   #connect(broker: Broker): Promise<Connection> {
-    if (this.#closed) return Promise.reject(new NetworkError('the lane is closed', { canRetry: false }))
+    if (this.#closed) return Promise.reject(new NetworkError('the connections are closed', { canRetry: false }))
     const address = `${broker.host}:${broker.port}`
     const existing = this.#opened.get(address)
     if (existing !== undefined) return existing.ready
@@ -68,7 +68,7 @@ export class KafkaLane implements AsyncDisposable {
 }
 
 /** The client's form of our options. */
-export function connectionOptions({ tls, sasl, requestTimeoutMs }: LaneOptions, host: string) {
+export function connectionOptions({ tls, sasl, requestTimeoutMs }: ConnectionsOptions, host: string) {
   return {
     connectTimeout: CONNECT_TIMEOUT_MS,
     requestTimeout: requestTimeoutMs,

@@ -1,10 +1,10 @@
 import type { ServiceName } from '../../src/config.ts'
 import type { RawDatabase } from '../limits/raw-database.ts'
-import type { EmbeddedSite } from './embedded-site.ts'
-import type { ServersSite } from './servers-site.ts'
+import type { EmbeddedTarget } from './embedded-target.ts'
+import type { ServersTarget } from './servers-target.ts'
 
 /** Where Runify is measured: its log and its store, and the processes that are started on them. */
-export type Site = EmbeddedSite | ServersSite
+export type Target = EmbeddedTarget | ServersTarget
 
 export const SERVICES = ['receiver', 'storage', 'processing', 'analyzer'] as const satisfies ServiceName[]
 export type Addresses = Record<(typeof SERVICES)[number], string>
@@ -12,8 +12,8 @@ export type Addresses = Record<(typeof SERVICES)[number], string>
 /** Some services that run. An address of one that does not run is empty. */
 export type Running = AsyncDisposable & { addresses: Addresses }
 
-/** What both sites do. */
-export type SiteBase = AsyncDisposable & {
+/** What both targets do. */
+export type TargetBase = AsyncDisposable & {
   /** Process → the largest resident memory that any process of this name had, MiB. */
   readonly peaks: ReadonlyMap<string, number>
   versions(): Promise<Record<string, string>>

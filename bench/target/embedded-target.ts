@@ -9,7 +9,7 @@ import { startFlags } from '../../test-support/start-flags.ts'
 import { endProcess } from '../limits/bare-process.ts'
 import { openRawSqlite } from '../limits/raw-sqlite.ts'
 import { peakMb, versionsOf } from '../machine.ts'
-import { type Addresses, notePeak, type Running, SERVICES, type SiteBase } from './site.ts'
+import { type Addresses, notePeak, type Running, SERVICES, type TargetBase } from './target.ts'
 
 // Not in /tmp, which may be memory: syncing would cost nothing there.
 const WORK = fileURLToPath(new URL('../.work/', import.meta.url))
@@ -17,7 +17,7 @@ const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
 const PROCESS = 'runify'
 
 /** One process as its users start it, in a folder of its own on free ports. */
-export class EmbeddedSite implements SiteBase {
+export class EmbeddedTarget implements TargetBase {
   readonly on = 'embedded'
   readonly peaks = new Map<string, number>()
   readonly #dir: string
@@ -27,9 +27,9 @@ export class EmbeddedSite implements SiteBase {
     this.#dir = dir
   }
 
-  static async open(): Promise<EmbeddedSite> {
+  static async open(): Promise<EmbeddedTarget> {
     mkdirSync(WORK, { recursive: true })
-    return new EmbeddedSite(mkdtempSync(join(WORK, 'data-')))
+    return new EmbeddedTarget(mkdtempSync(join(WORK, 'data-')))
   }
 
   async versions(): Promise<Record<string, string>> {

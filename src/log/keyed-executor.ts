@@ -1,8 +1,8 @@
 /**
- * Pieces of work by lane: those of one lane one after the other, in the order of their start, and at most `atOnce` in
+ * Runs tasks by key: those of one key one after the other, in the order in which they were started, and at most `atOnce` in
  * all. The first failure stops everything: `signal` aborts, and `drain` throws it.
  */
-export class Lanes implements AsyncDisposable {
+export class KeyedExecutor implements AsyncDisposable {
   readonly #atOnce: number
   readonly #underWay = new Map<string, Promise<void>>()
   readonly #failed = new AbortController()
@@ -13,18 +13,18 @@ export class Lanes implements AsyncDisposable {
     this.signal = AbortSignal.any([signal, this.#failed.signal])
   }
 
-  /** Resolves when there is room for another piece; with `atOnce` 1, when this one is done. */
-  async start(lane: string, work: () => Promise<void>): Promise<void> {
-    await this.#underWay.get(lane)
+  /** Resolves when there is room for another task; with `atOnce` 1, when this one is done. */
+  async start(key: string, work: () => Promise<void>): Promise<void> {
+    await this.#underWay.get(key)
     if (this.#failed.signal.aborted) return
     const done = work().then(
-      () => this.#end(lane),
+      () => this.#end(key),
       (error: unknown) => {
-        this.#end(lane)
+        this.#end(key)
         this.#failed.abort(error)
       },
     )
-    this.#underWay.set(lane, done)
+    this.#underWay.set(key, done)
     while (this.#underWay.size >= this.#atOnce) await Promise.race(this.#underWay.values())
   }
 
@@ -39,7 +39,7 @@ export class Lanes implements AsyncDisposable {
     await Promise.all(this.#underWay.values())
   }
 
-  #end(lane: string): void {
-    this.#underWay.delete(lane)
+  #end(key: string): void {
+    this.#underWay.delete(key)
   }
 }

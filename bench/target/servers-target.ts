@@ -5,7 +5,7 @@ import { Supervised } from '../../test-support/supervised.ts'
 import { openProducer, toMessage } from '../limits/raw-kafka.ts'
 import { openRawMysql } from '../limits/raw-mysql.ts'
 import { peakMb, peakOf, versionsOf } from '../machine.ts'
-import { type Addresses, notePeak, type Running, SERVICES, type SiteBase } from './site.ts'
+import { type Addresses, notePeak, type Running, SERVICES, type TargetBase } from './target.ts'
 
 /** Of Runify's topics and of those of the limits. */
 const PARTITIONS = Number(process.env.RUNIFY_KAFKA_PARTITIONS || 3)
@@ -14,7 +14,7 @@ const BUFFER_POOL = process.env.MYSQL_BUFFER_POOL || '256M'
 const CLEARED_MS_MAX = 60_000
 
 /** A process for each service, on a Kafka and a MySQL in containers of their own. */
-export class ServersSite implements SiteBase {
+export class ServersTarget implements TargetBase {
   readonly on = 'servers'
   readonly peaks = new Map<string, number>()
   readonly kafka: KafkaServer
@@ -26,7 +26,7 @@ export class ServersSite implements SiteBase {
     this.#mysql = mysql
   }
 
-  static async open(): Promise<ServersSite> {
+  static async open(): Promise<ServersTarget> {
     await using opened = new AsyncDisposableStack()
     const kafka = opened.use(await startKafka('host'))
     const mysql = opened.use(
@@ -34,7 +34,7 @@ export class ServersSite implements SiteBase {
     )
     await mysql.clear()
     opened.move()
-    return new ServersSite(kafka, mysql)
+    return new ServersTarget(kafka, mysql)
   }
 
   async versions(): Promise<Record<string, string>> {

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
 import { test } from 'node:test'
 import { metadataV11 } from '@platformatic/kafka'
-import { connectionOptions, KafkaLane } from './lane.ts'
+import { BrokerConnections, connectionOptions } from './broker-connections.ts'
 
 const options = { clientId: 'test', requestTimeoutMs: 1000 }
 
@@ -31,12 +31,12 @@ test('fails what is under way when it is closed, at once', async () => {
   const sockets = new Set<import('node:net').Socket>()
   const silent = createServer((socket) => sockets.add(socket)).listen(0, '127.0.0.1')
   await once(silent, 'listening')
-  const lane = new KafkaLane({ ...options, requestTimeoutMs: 60_000 })
+  const connections = new BrokerConnections({ ...options, requestTimeoutMs: 60_000 })
   const { port } = silent.address() as AddressInfo
-  const request = lane.request({ host: '127.0.0.1', port }, metadataV11.api, [], false, false)
+  const request = connections.request({ host: '127.0.0.1', port }, metadataV11.api, [], false, false)
   const refused = assert.rejects(request)
   await once(silent, 'connection')
-  await lane[Symbol.asyncDispose]()
+  await connections[Symbol.asyncDispose]()
   await refused
   for (const socket of sockets) socket.destroy()
   silent.close()

@@ -1,21 +1,21 @@
 import { ndjsonBodies } from './load/event-bodies.ts'
 import { sendAll } from './load/http-load.ts'
 import { growthRate } from './progress.ts'
-import type { Site } from './site/site.ts'
+import type { Target } from './target/target.ts'
 
 /**
  * A log, a store and statistics with all the events, filled one after the other, so that each step is measured alone.
  * Each step is done once, when the first section asks for it, and leaves no process of Runify behind.
  */
-export class Filling {
-  readonly #site: Site
+export class Dataset {
+  readonly #target: Target
   readonly #events: number
   #logged: Promise<void> | undefined
   #stored: Promise<number> | undefined
   #counted: Promise<number> | undefined
 
-  constructor(site: Site, events: number) {
-    this.#site = site
+  constructor(target: Target, events: number) {
+    this.#target = target
     this.#events = events
   }
 
@@ -38,20 +38,20 @@ export class Filling {
   }
 
   async #log(): Promise<void> {
-    await this.#site.clear()
-    await using running = await this.#site.start('receiver')
+    await this.#target.clear()
+    await using running = await this.#target.start('receiver')
     await sendAll(running.addresses.receiver, 'application/x-ndjson', ndjsonBodies(this.#events))
   }
 
   async #store(): Promise<number> {
     const started = performance.now()
-    await using running = await this.#site.start('storage')
+    await using running = await this.#target.start('storage')
     return await growthRate(running.addresses.storage, { all: this.#events, started })
   }
 
   async #count(): Promise<number> {
     const started = performance.now()
-    await using running = await this.#site.start('storage', 'processing')
+    await using running = await this.#target.start('storage', 'processing')
     return await growthRate(running.addresses.processing, { all: this.#events, started })
   }
 }
