@@ -7,14 +7,20 @@ import type { HttpServer } from '../src/http/server.ts'
 import { EmbeddedLog } from '../src/log/embedded/embedded-log.ts'
 import { createAnalyzer } from '../src/services/analyzer/analyzer.ts'
 import { findCounted, findStore } from '../src/services/analyzer/audit/sources.ts'
+import { analyzerTelemetry } from '../src/services/analyzer/telemetry.ts'
 import { createAnomalyDetector } from '../src/services/anomaly-detector/anomaly-detector.ts'
 import { openSqliteAnomalies } from '../src/services/anomaly-detector/store/sqlite-anomalies.ts'
+import { anomalyTelemetry } from '../src/services/anomaly-detector/telemetry.ts'
 import { createDashboard } from '../src/services/dashboard/dashboard.ts'
 import { createHealthCheck } from '../src/services/health-check/health-check.ts'
+import { healthTelemetry } from '../src/services/health-check/telemetry.ts'
 import { createProcessing } from '../src/services/processing/processing.ts'
 import { openSqliteStatistics } from '../src/services/processing/store/sqlite/sqlite-statistics.ts'
+import { processingTelemetry } from '../src/services/processing/telemetry.ts'
 import { createReceiver } from '../src/services/receiver/receiver.ts'
+import { receiverTelemetry } from '../src/services/receiver/telemetry.ts'
 import { createStorage } from '../src/services/storage/storage.ts'
+import { storageTelemetry } from '../src/services/storage/telemetry.ts'
 import { openSqliteStore } from '../src/store/sqlite/sqlite-store.ts'
 import { createTelemetry } from '../src/telemetry.ts'
 import { writeClientTypes } from './client-types.ts'
@@ -40,10 +46,18 @@ export async function generateOpenapi(): Promise<Record<ServiceName, string>> {
   const anomalies = opened.use(await openSqliteAnomalies({ dir }))
   const telemetryOf = (service: ServiceName) => createTelemetry(service, 'silent')
   const servers: Record<ServiceName, HttpServer> = {
-    receiver: opened.use(await createReceiver({ log, config, telemetry: telemetryOf('receiver') })),
-    storage: opened.use(await createStorage({ log, store, config, telemetry: telemetryOf('storage') })),
+    receiver: opened.use(await createReceiver({ log, config, telemetry: receiverTelemetry(telemetryOf('receiver')) })),
+    storage: opened.use(
+      await createStorage({ log, store, config, telemetry: storageTelemetry(telemetryOf('storage')) }),
+    ),
     processing: opened.use(
-      await createProcessing({ log, reader: store, statistics, config, telemetry: telemetryOf('processing') }),
+      await createProcessing({
+        log,
+        reader: store,
+        statistics,
+        config,
+        telemetry: processingTelemetry(telemetryOf('processing')),
+      }),
     ),
     analyzer: opened.use(
       await createAnalyzer({
@@ -51,11 +65,16 @@ export async function generateOpenapi(): Promise<Record<ServiceName, string>> {
         store: findStore({ here: store, ...NOWHERE }),
         counted: findCounted({ here: statistics, ...NOWHERE }),
         config,
-        telemetry: telemetryOf('analyzer'),
+        telemetry: analyzerTelemetry(telemetryOf('analyzer')),
       }),
     ),
     'anomaly-detector': opened.use(
-      await createAnomalyDetector({ log, anomalies, config, telemetry: telemetryOf('anomaly-detector') }),
+      await createAnomalyDetector({
+        log,
+        anomalies,
+        config,
+        telemetry: anomalyTelemetry(telemetryOf('anomaly-detector')),
+      }),
     ),
     'health-check': opened.use(
       await createHealthCheck({
@@ -63,7 +82,7 @@ export async function generateOpenapi(): Promise<Record<ServiceName, string>> {
         keyOf: () => undefined,
         started: Promise.withResolvers<void>().promise,
         config,
-        telemetry: telemetryOf('health-check'),
+        telemetry: healthTelemetry(telemetryOf('health-check')),
       }),
     ),
     dashboard: opened.use(

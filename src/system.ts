@@ -162,29 +162,33 @@ export async function startServices(
   const create: Record<ServiceName, () => Promise<HttpServer>> = {
     receiver: async () => {
       const { createReceiver } = await import('./services/receiver/receiver.ts')
-      return createReceiver({ log: await openLogOnce(), config, telemetry: telemetryOf('receiver') })
+      const { receiverTelemetry } = await import('./services/receiver/telemetry.ts')
+      return createReceiver({ log: await openLogOnce(), config, telemetry: receiverTelemetry(telemetryOf('receiver')) })
     },
     storage: async () => {
       const { createStorage } = await import('./services/storage/storage.ts')
+      const { storageTelemetry } = await import('./services/storage/telemetry.ts')
       const log = await openLogOnce()
-      const telemetry = telemetryOf('storage')
+      const telemetry = storageTelemetry(telemetryOf('storage'))
       const retention = await keepLogRetention(log, config, (error) => telemetry.workFailed('retention', error))
       if (retention !== undefined) opened.use(retention)
       return createStorage({ log, store: await openStoreOnce(), config, telemetry })
     },
     processing: async () => {
       const { createProcessing } = await import('./services/processing/processing.ts')
+      const { processingTelemetry } = await import('./services/processing/telemetry.ts')
       const log = await openLogOnce()
       return createProcessing({
         log,
         reader: (await openReader(config)) ?? (await openStoreOnce()),
         statistics: await openStatisticsOnce(),
         config,
-        telemetry: telemetryOf('processing'),
+        telemetry: processingTelemetry(telemetryOf('processing')),
       })
     },
     analyzer: async () => {
       const { createAnalyzer } = await import('./services/analyzer/analyzer.ts')
+      const { analyzerTelemetry } = await import('./services/analyzer/telemetry.ts')
       const { findStore, findCounted } = await import('./services/analyzer/audit/sources.ts')
       const here = {
         store: services.includes('storage') ? await openStoreOnce() : undefined,
@@ -199,21 +203,23 @@ export async function startServices(
           apiKey: () => keyOf('processing'),
         }),
         config,
-        telemetry: telemetryOf('analyzer'),
+        telemetry: analyzerTelemetry(telemetryOf('analyzer')),
       })
     },
     'anomaly-detector': async () => {
       const { createAnomalyDetector } = await import('./services/anomaly-detector/anomaly-detector.ts')
+      const { anomalyTelemetry } = await import('./services/anomaly-detector/telemetry.ts')
       const log = await openLogOnce()
-      const telemetry = telemetryOf('anomaly-detector')
+      const telemetry = anomalyTelemetry(telemetryOf('anomaly-detector'))
       const anomalies = opened.use(await openAnomalies(config.store, { atOnce: true }, telemetry.fileSetAside))
       return createAnomalyDetector({ log, anomalies, config, telemetry })
     },
     'health-check': async () => {
       const { createHealthCheck } = await import('./services/health-check/health-check.ts')
+      const { healthTelemetry } = await import('./services/health-check/telemetry.ts')
       const { HISTORY_FILE } = await import('./services/health-check/history-file.ts')
       return createHealthCheck({
-        ...{ addressOf, keyOf, started, config, telemetry: telemetryOf('health-check') },
+        ...{ addressOf, keyOf, started, config, telemetry: healthTelemetry(telemetryOf('health-check')) },
         historyPath: usesFolder(config, services) ? join(config.dataDir, HISTORY_FILE) : undefined,
         isHere: (service) => service in addresses,
       })

@@ -40,7 +40,7 @@ export const ROOMS: Record<string, Room> = {
   },
   telemetry: {
     files: '`src/telemetry.ts`',
-    what: 'log lines and metrics',
+    what: 'the log lines and metrics that all services have',
     mayImport: ['config', 'disk', 'events', 'log'],
   },
   http: {

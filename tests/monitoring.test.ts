@@ -17,6 +17,17 @@ type Metrics = Map<string, Set<string>>
 /** Of Prometheus itself. */
 const OWN_METRICS = ['up']
 const OWN_LABELS = ['job', 'instance']
+/** What all services tell. */
+const COMMON = [
+  'runify_http_request_seconds',
+  'runify_connections_refused_total',
+  'runify_failures_total',
+  'runify_files_set_aside_total',
+  'runify_file_damaged',
+  'runify_file_checked_timestamp_seconds',
+  'runify_data_free_bytes',
+  'runify_data_size_bytes',
+]
 
 const folder = new URL('../monitoring/', import.meta.url)
 const read = (name: string) => readFileSync(new URL(name, folder), 'utf8')
@@ -29,8 +40,21 @@ const expressions = [
 
 describe('The alerts and the dashboard', () => {
   let metrics: Metrics
+  let texts: Record<ServiceName, string>
   before(async () => {
-    metrics = await provokeMetrics()
+    texts = await provokeMetrics()
+    metrics = new Map()
+    for (const service of SERVICES) readMetrics(texts[service], metrics)
+  })
+
+  test('each service has the metrics that its README names, and those of all services', () => {
+    for (const service of SERVICES) {
+      const readme = readFileSync(new URL(`../src/services/${service}/README.md`, import.meta.url), 'utf8')
+      const [row = ''] = /^\| metrics .*$/m.exec(readme) ?? []
+      const told = [...texts[service].matchAll(/^# TYPE (runify_\w+) /gm)].map(([, name]) => name as string)
+      const ownOf = (names: readonly string[]) => [...new Set(names)].filter((name) => !COMMON.includes(name)).sort()
+      assert.deepEqual(ownOf(told), ownOf(row.match(/runify_\w+/g) ?? []), service)
+    }
   })
 
   test('name only metrics and labels that the services have', () => {
@@ -116,8 +140,8 @@ describe('The reading of PromQL', () => {
   })
 })
 
-/** What all services tell after some use. */
-async function provokeMetrics(): Promise<Metrics> {
+/** What each service tells after some use. */
+async function provokeMetrics(): Promise<Record<ServiceName, string>> {
   await using runify = await startInProcess({ RUNIFY_HEALTH_PERIOD_MS: '100', RUNIFY_CANARY_PERIOD_MS: '100' })
   const { receiver, analyzer, 'health-check': health } = runify.addresses
   await post(`${receiver}/stats/running`, makeRun(1))
@@ -128,9 +152,9 @@ async function provokeMetrics(): Promise<Metrics> {
     const { canary } = (await getJson(`${health}/status`)) as { canary: { state: string } }
     return canary.state === 'arrived'
   })
-  const metrics: Metrics = new Map()
-  for (const service of SERVICES) readMetrics(await askMetrics(runify.addresses[service], service), metrics)
-  return metrics
+  const texts: Partial<Record<ServiceName, string>> = {}
+  for (const service of SERVICES) texts[service] = await askMetrics(runify.addresses[service], service)
+  return texts as Record<ServiceName, string>
 }
 
 async function askMetrics(address: string, service: ServiceName): Promise<string> {

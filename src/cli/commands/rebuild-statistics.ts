@@ -6,6 +6,7 @@ import type { CounterDeps } from '../../services/processing/counter.ts'
 import type { Comparison, Difference } from '../../services/processing/rebuild/comparison.ts'
 import { refill } from '../../services/processing/rebuild/refill.ts'
 import type { StatisticsBeside } from '../../services/processing/store/statistics-store.ts'
+import { processingTelemetry } from '../../services/processing/telemetry.ts'
 import { createTelemetry } from '../../telemetry.ts'
 import type { Progress } from '../progress.ts'
 
@@ -33,7 +34,7 @@ export async function rebuildStatistics(config: Config, progress: Progress): Pro
   const beside = opened.use(await live.beside())
   let counted = 0
   const telemetry = {
-    ...createTelemetry('rebuild', 'silent'),
+    ...processingTelemetry(createTelemetry('rebuild', 'silent')),
     eventsCounted: (count: number) => {
       counted += count
       progress.addEvents(count)

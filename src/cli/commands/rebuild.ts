@@ -10,6 +10,7 @@ import type { EventLog } from '../../log/event-log.ts'
 import { lockFolder } from '../../log/folder-lock.ts'
 import { nextOf, type PartitionCursor } from '../../log/position.ts'
 import { StorageConsumer } from '../../services/storage/consumer.ts'
+import { storageTelemetry } from '../../services/storage/telemetry.ts'
 import type { EventStore } from '../../store/event-store.ts'
 import { createTelemetry } from '../../telemetry.ts'
 import { type Command, CommandError, parseOptions, type Terminal, UsageError } from '../command.ts'
@@ -101,7 +102,7 @@ async function rebuildStore(config: Config, progress: Progress): Promise<Awaited
   await store.clear()
   await statistics.clear()
   const stop = new AbortController()
-  const telemetry = createTelemetry('rebuild', 'silent')
+  const telemetry = storageTelemetry(createTelemetry('rebuild', 'silent'))
   const consumer = new StorageConsumer({ log, store, telemetry, batchRecordsMax: config.batchRecordsMax })
   const consuming = consumer.run(stop.signal)
   opened.defer(() => {

@@ -3,7 +3,6 @@ import type { Config } from '../../config.ts'
 import { CATALOGUE, EVENT_TYPES } from '../../events/catalogue.ts'
 import { HttpServer } from '../../http/server.ts'
 import type { EventLog } from '../../log/event-log.ts'
-import type { Telemetry } from '../../telemetry.ts'
 import { addAudit } from './audit/audit.ts'
 import type { AuditedStore } from './audit/sources.ts'
 import { addDeadLetters } from './dead-letters/dead-letters.ts'
@@ -13,6 +12,7 @@ import { addLogStats } from './log-stats.ts'
 import { addNthEvents, type RecordsByType } from './nth-event/nth-event.ts'
 import { NthRecords } from './nth-event/nth-record.ts'
 import { addTail } from './tail/tail.ts'
+import type { AnalyzerTelemetry } from './telemetry.ts'
 
 export type AnalyzerDeps = {
   log: EventLog
@@ -20,7 +20,7 @@ export type AnalyzerDeps = {
   store: () => Promise<AuditedStore>
   counted: CountedReader
   config: Config
-  telemetry: Telemetry
+  telemetry: AnalyzerTelemetry
 }
 
 /** Looks into the log itself: only an audit and the search for an event ask what others have. */

@@ -11,6 +11,7 @@ import { openMysqlPlace, SKIP_WITHOUT_MYSQL } from '../../store/testing/mysql.fi
 import { createTelemetry } from '../../telemetry.ts'
 import { createConsumer, JUDGED_TOPICS } from './consumer.ts'
 import { openMysqlAnomalies } from './store/mysql-anomalies.ts'
+import { anomalyTelemetry } from './telemetry.ts'
 
 const brokers = testBrokers('the anomaly detector on Kafka and MySQL')
 if (brokers !== undefined) {
@@ -31,7 +32,7 @@ function detectorTests(brokers: string): void {
       const anomalies = opened.use(await openMysqlAnomalies(options))
       const log = await kafka.openAgain()
       const stop = new AbortController()
-      const telemetry = createTelemetry('anomaly-detector', 'silent')
+      const telemetry = anomalyTelemetry(createTelemetry('anomaly-detector', 'silent'))
       // What is sent here comes at once, and is no burst.
       const thresholds = { ...anomalyThresholds, eventsPerMinute: 1_000_000 }
       const consumer = createConsumer({ log, anomalies, telemetry, thresholds, group, batchRecordsMax: 50 })

@@ -9,14 +9,19 @@ import { HttpServer } from '../../http/server.ts'
 import type { EventLog } from '../../log/event-log.ts'
 import { countBehind, LogEnds } from '../../log/log-ends.ts'
 import { withoutMarks } from '../../log/position.ts'
-import type { Telemetry } from '../../telemetry.ts'
 import { ANOMALIES, ANOMALY_SCHEMA, ANOMALY_TYPES, toWire } from './anomaly.ts'
 import { decodeAnomalyCursor, encodeAnomalyCursor } from './anomaly-cursor.ts'
 import { createConsumer, JUDGED_TOPICS } from './consumer.ts'
 import type { AnomalyQuery, AnomalyStore } from './store/anomaly-store.ts'
+import type { AnomalyTelemetry } from './telemetry.ts'
 import { WebhookSender } from './webhooks/sender.ts'
 
-export type AnomalyDetectorDeps = { log: EventLog; anomalies: AnomalyStore; config: Config; telemetry: Telemetry }
+export type AnomalyDetectorDeps = {
+  log: EventLog
+  anomalies: AnomalyStore
+  config: Config
+  telemetry: AnomalyTelemetry
+}
 
 /** A running anomaly detector: its endpoints, and the consumer that judges the log until it is disposed. */
 export async function createAnomalyDetector(deps: AnomalyDetectorDeps): Promise<HttpServer> {

@@ -13,6 +13,7 @@ import { newRun } from '../../store/testing/event-store.probe.ts'
 import { createTelemetry } from '../../telemetry.ts'
 import { createConsumer } from './consumer.ts'
 import { openSqliteAnomalies } from './store/sqlite-anomalies.ts'
+import { anomalyTelemetry } from './telemetry.ts'
 
 const WAIT = { interval: 5, timeout: 20_000 }
 
@@ -31,7 +32,7 @@ test('an event whose anomaly the database refuses goes to the dead letters, and 
   await log.append(events.map((event) => ({ topic, key: event.fields.user_id, value: encodeEvent(event) })))
 
   const stop = new AbortController()
-  const telemetry = createTelemetry('anomaly-detector', 'silent')
+  const telemetry = anomalyTelemetry(createTelemetry('anomaly-detector', 'silent'))
   const { anomalyThresholds: thresholds } = readConfig({})
   const consumer = createConsumer({ log, anomalies, telemetry, thresholds, batchRecordsMax: 1000 })
   const consuming = consumer.run(stop.signal)

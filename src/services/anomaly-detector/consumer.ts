@@ -5,15 +5,15 @@ import type { EventLog, RecordBatch } from '../../log/event-log.ts'
 import { GroupConsumer } from '../../log/group-consumer.ts'
 import { type Keeper, markOf } from '../../log/place-in-log.ts'
 import { decodeTombstone, FORGOTTEN_TOPIC } from '../../log/tombstone.ts'
-import type { Telemetry } from '../../telemetry.ts'
 import { type JudgedType, judgeEvents, type LoggedEvent, type RefusedRecord } from './detector.ts'
 import type { AnomalyThresholds } from './rules/settings.ts'
 import type { AnomalyStore, JudgedBatch } from './store/anomaly-store.ts'
+import type { AnomalyTelemetry } from './telemetry.ts'
 
 export type ConsumerDeps = {
   log: EventLog
   anomalies: AnomalyStore
-  telemetry: Telemetry
+  telemetry: AnomalyTelemetry
   thresholds: AnomalyThresholds
   batchRecordsMax: number
   /** The consumer group; those of one group share the partitions. */

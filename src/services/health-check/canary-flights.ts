@@ -5,9 +5,9 @@ import { bearer, serviceUrl } from '../../clients/service-request.ts'
 import type { Config, ServiceName } from '../../config.ts'
 import { CANARY } from '../../events/catalogue.ts'
 import type { EpochMs } from '../../events/instant.ts'
-import type { Telemetry } from '../../telemetry.ts'
 import { TITLES } from './diagnosis.ts'
 import type { History } from './history.ts'
+import type { HealthTelemetry } from './telemetry.ts'
 import type { WatcherDeps } from './watcher.ts'
 
 /** Where a canary passes: the log has it (the Receiver says so), Storage has it, the statistics cover it. */
@@ -27,7 +27,7 @@ export type CanaryDeps = Pick<WatcherDeps, 'addressOf' | 'keyOf' | 'started' | '
   config: Pick<Config, 'canaryPeriodMs' | 'canaryTimeoutMs' | 'healthTimeoutMs'>
   /** What the Receiver knows them by. */
   canaryKey: string
-  telemetry: Telemetry
+  telemetry: HealthTelemetry
   historyOf: (name: string) => History
 }
 

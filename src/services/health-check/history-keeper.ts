@@ -1,13 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { EpochMs } from '../../events/instant.ts'
-import type { Telemetry } from '../../telemetry.ts'
 import { HISTORY_MINUTES, History } from './history.ts'
 import { readDay, writeDay } from './history-file.ts'
+import type { HealthTelemetry } from './telemetry.ts'
 
 export type HistoryKeeperDeps = {
   /** Undefined where this process has no data folder: then the histories are in memory only. */
   path: string | undefined
-  telemetry: Telemetry
+  telemetry: HealthTelemetry
   now: () => EpochMs
 }
 

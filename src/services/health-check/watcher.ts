@@ -4,9 +4,9 @@ import { ask, type Reply } from '../../clients/ask.ts'
 import { bearer, serviceUrl } from '../../clients/service-request.ts'
 import { type Config, SERVICES, type ServiceName, URL_VARIABLES } from '../../config.ts'
 import type { EpochMs } from '../../events/instant.ts'
-import type { Telemetry } from '../../telemetry.ts'
 import { TITLES, type Verdict } from './diagnosis.ts'
 import type { History } from './history.ts'
+import type { HealthTelemetry } from './telemetry.ts'
 
 export type WatcherDeps = {
   /** Where a service is now; undefined where nobody has said. */
@@ -16,7 +16,7 @@ export type WatcherDeps = {
   /** Before it resolves, those that are still being started would look as if they were away. */
   started: Promise<void>
   config: Pick<Config, 'healthPeriodMs' | 'healthTimeoutMs'>
-  telemetry: Telemetry
+  telemetry: HealthTelemetry
   /** What is known of the last day of a service. */
   historyOf: (service: ServiceName) => History
   now: () => EpochMs

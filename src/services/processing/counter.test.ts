@@ -7,6 +7,7 @@ import type { ChangePage } from '../../store/event-store.ts'
 import { createTelemetry } from '../../telemetry.ts'
 import { Counter } from './counter.ts'
 import type { Fold, StatisticsStore } from './store/statistics-store.ts'
+import { processingTelemetry } from './telemetry.ts'
 
 test('The counter is in trouble until it works again, not until it has caught up', async () => {
   const topic = TOPICS[0] as string
@@ -42,7 +43,7 @@ test('The counter is in trouble until it works again, not until it has caught up
       return answer?.() ?? sleep(0).then(() => page(9))
     },
   }
-  const telemetry = createTelemetry('processing', 'silent')
+  const telemetry = processingTelemetry(createTelemetry('processing', 'silent'))
   const counter = new Counter({
     ...{ reader, statistics, telemetry, periodMs: 1, batchRecordsMax: 1 },
     now: Date.now,

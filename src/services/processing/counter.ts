@@ -2,16 +2,16 @@ import { setImmediate as others, setTimeout as sleep } from 'node:timers/promise
 import { Failure, isFailure } from '../../errors.ts'
 import { type KeptCursor, keptAt, type LogMark, nextOf, type PartitionCursor } from '../../log/position.ts'
 import type { EventReader, StoredEvent } from '../../store/event-store.ts'
-import type { Telemetry } from '../../telemetry.ts'
 import { reckonErasure } from './erasure/erasing.ts'
 import { type FoldOutcome, type FoldParts, foldEvents } from './fold.ts'
 import type { Fold, StatisticsStore } from './store/statistics-store.ts'
+import type { ProcessingTelemetry } from './telemetry.ts'
 import { uncountedEvent } from './uncounted.ts'
 
 export type CounterDeps = {
   reader: EventReader
   statistics: StatisticsStore
-  telemetry: Telemetry
+  telemetry: ProcessingTelemetry
   periodMs: number
   batchRecordsMax: number
   now: () => number

@@ -21,19 +21,22 @@ import { newPlay } from '../../store/testing/event-store.probe.ts'
 import { createTelemetry } from '../../telemetry.ts'
 import { StorageConsumer } from '../storage/consumer.ts'
 import { Forgetter } from '../storage/forgetter.ts'
+import { storageTelemetry } from '../storage/telemetry.ts'
 import { Counter } from './counter.ts'
 import { foldEvents } from './fold.ts'
 import { createProcessing } from './processing.ts'
 import { toStatistics } from './rollup/rollup.ts'
 import { openSqliteStatistics } from './store/sqlite/sqlite-statistics.ts'
 import type { StatisticsStore } from './store/statistics-store.ts'
+import { processingTelemetry } from './telemetry.ts'
 import { chosenEvents, recountDays, recountRecords } from './testing/days.reference.ts'
 import { sumByBigInt } from './testing/exact-sum.reference.ts'
 import { REFUSED_SONG, refuseSongInSqlite } from './testing/refused-song.fixture.ts'
 import { answersOf } from './testing/statistics.probe.ts'
 import { anyTurningInstant, anyZone } from './testing/zones.arbitrary.ts'
 
-const telemetry = createTelemetry('processing', 'silent')
+const telemetry = processingTelemetry(createTelemetry('processing', 'silent'))
+const storing = storageTelemetry(createTelemetry('storage', 'silent'))
 const WAIT = { interval: 2, timeout: 20_000 }
 const EVERYTHING = 1_000_000
 
@@ -95,7 +98,7 @@ describe('Statistics', () => {
       )
       const delivered = new Set<RunifyEvent>()
       const forgotten = new Map<string, number>()
-      const forgetter = new Forgetter({ log, store, telemetry })
+      const forgetter = new Forgetter({ log, store, telemetry: storing })
       for (const step of steps) {
         if ('deliver' in step) {
           const batch = step.deliver.map((place) => events[place % events.length] as RunifyEvent)
@@ -286,7 +289,7 @@ test('an event that the statistics refuse goes to the dead letters, and stops no
   await using system = await openSystem()
   const { dir, log, store, statistics } = system
   refuseSongInSqlite(dir)
-  const telemetry = createTelemetry('processing', 'silent')
+  const telemetry = processingTelemetry(createTelemetry('processing', 'silent'))
   const deps = { log, reader: store, statistics: statistics[0], config: quick(), telemetry }
   await using server = await createProcessing(deps)
   const address = await server.listen(0, 'PROCESSING_PORT')
@@ -397,7 +400,7 @@ async function openSystem({ partitions = 1, batchRecordsMax = 100 } = {}) {
     opened.use(await openSqliteStatistics({ dir })),
   ] as const
   const stop = new AbortController()
-  const consuming = new StorageConsumer({ log, store, telemetry, batchRecordsMax }).run(stop.signal)
+  const consuming = new StorageConsumer({ log, store, telemetry: storing, batchRecordsMax }).run(stop.signal)
   opened.defer(async () => {
     stop.abort()
     await consuming

@@ -7,7 +7,6 @@ import { writeDeadLetters } from '../../log/dead-letter.ts'
 import type { EventLog } from '../../log/event-log.ts'
 import { countBehind, LogEnds } from '../../log/log-ends.ts'
 import type { EventReader } from '../../store/event-store.ts'
-import type { Telemetry } from '../../telemetry.ts'
 import { Counter, type CounterDeps } from './counter.ts'
 import { addDaily, checkDays, DAYS, SCOPE } from './days/daily-route.ts'
 import { addRecords } from './days/records-route.ts'
@@ -16,6 +15,7 @@ import { addPlayed } from './plays/played-route.ts'
 import { toStatistics } from './rollup/rollup.ts'
 import { AS_OF, COUNT, COUNT_OR_NULL } from './schemas.ts'
 import type { StatisticsStore } from './store/statistics-store.ts'
+import type { ProcessingTelemetry } from './telemetry.ts'
 import { uncountedLetter } from './uncounted.ts'
 import { addUsers } from './users/users-route.ts'
 
@@ -24,7 +24,7 @@ export type ProcessingDeps = {
   reader: EventReader
   statistics: StatisticsStore
   config: Config
-  telemetry: Telemetry
+  telemetry: ProcessingTelemetry
 }
 
 /** A running Processing: its endpoint, and the counter that keeps the statistics up to date until it is disposed. */

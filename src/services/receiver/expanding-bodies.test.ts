@@ -10,6 +10,7 @@ import { CATALOGUE } from '../../events/catalogue.ts'
 import { EmbeddedLog } from '../../log/embedded/embedded-log.ts'
 import { createTelemetry } from '../../telemetry.ts'
 import { createReceiver } from './receiver.ts'
+import { receiverTelemetry } from './telemetry.ts'
 
 const MIB = 1024 * 1024
 const EVENT = JSON.stringify(CATALOGUE.running_stats.example)
@@ -23,7 +24,9 @@ describe('A small body that unpacks to a huge one', () => {
     const { path: dir } = opened.use(await mkdtempDisposable(join(tmpdir(), 'runify-test-')))
     const log = opened.use(new EmbeddedLog({ dir }))
     const config = readConfig({ RUNIFY_DATA_DIR: dir })
-    const server = opened.use(await createReceiver({ log, config, telemetry: createTelemetry('receiver', 'silent') }))
+    const server = opened.use(
+      await createReceiver({ log, config, telemetry: receiverTelemetry(createTelemetry('receiver', 'silent')) }),
+    )
     address = await server.listen(0, 'RECEIVER_PORT')
   })
   after(() => opened.disposeAsync())

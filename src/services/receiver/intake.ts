@@ -16,8 +16,8 @@ import { findRepeatedMembers } from '../../events/repeated-members.ts'
 import { derivedTraceId } from '../../events/trace-id.ts'
 import { HttpProblem } from '../../http/problem.ts'
 import type { EventLog, NewRecord } from '../../log/event-log.ts'
-import type { Telemetry } from '../../telemetry.ts'
 import { isBlank, LineSplitter, TOO_LONG } from './line-splitter.ts'
+import type { ReceiverTelemetry } from './telemetry.ts'
 
 /** What was done with the events of one request. `errors` are the first `ERRORS_MAX`. */
 export type Tally = { accepted: number; rejected: number; errors: IndexedError[] }
@@ -37,7 +37,7 @@ const PARTS_UNDER_WAY_MAX = 4
 export type IntakeDeps = {
   log: Pick<EventLog, 'append'>
   /** Of a stream the counts are told as it goes on: it may never end. */
-  telemetry: Pick<Telemetry, 'eventsAccepted' | 'eventsRejected' | 'appendRefused'>
+  telemetry: Pick<ReceiverTelemetry, 'eventsAccepted' | 'eventsRejected' | 'appendRefused'>
   sources: Sources
 }
 

@@ -9,8 +9,8 @@ import type { Answer } from '../../http/fast-path.ts'
 import { HttpProblem } from '../../http/problem.ts'
 import { HttpServer } from '../../http/server.ts'
 import type { EventLog } from '../../log/event-log.ts'
-import type { Telemetry } from '../../telemetry.ts'
 import { Intake, type Sources, SYSTEM_SOURCES, type Tally } from './intake.ts'
+import type { ReceiverTelemetry } from './telemetry.ts'
 
 /** How long bodies are still read after the server was told to stop. The append and the answer must have their time too. */
 const STOP_MS = 2000
@@ -18,7 +18,7 @@ const STOP_MS = 2000
 export type ReceiverDeps = {
   log: Pick<EventLog, 'append' | 'checkReady'>
   config: Config
-  telemetry: Telemetry
+  telemetry: ReceiverTelemetry
   sources?: Sources
 }
 

@@ -8,11 +8,11 @@ import { GroupConsumer } from '../../log/group-consumer.ts'
 import { markOf } from '../../log/place-in-log.ts'
 import type { KeptCursor } from '../../log/position.ts'
 import type { CanaryBatch, EventStore, RefusedEvent, StoreBatch } from '../../store/event-store.ts'
-import type { Telemetry } from '../../telemetry.ts'
 import { Forgetter } from './forgetter.ts'
 import { STORE } from './keeper.ts'
+import type { StorageTelemetry } from './telemetry.ts'
 
-export type ConsumerDeps = { log: EventLog; store: EventStore; telemetry: Telemetry; batchRecordsMax: number }
+export type ConsumerDeps = { log: EventLog; store: EventStore; telemetry: StorageTelemetry; batchRecordsMax: number }
 
 /** The log → the store, each event once, as `GroupConsumer` does it; and what cannot be stored → the dead letters. */
 export class StorageConsumer {

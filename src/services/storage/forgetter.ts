@@ -5,10 +5,10 @@ import { placeInLog } from '../../log/place-in-log.ts'
 import { type KeptCursor, keptAt } from '../../log/position.ts'
 import { decodeTombstone, FORGOTTEN_TOPIC } from '../../log/tombstone.ts'
 import type { Erasure, EventStore } from '../../store/event-store.ts'
-import type { Telemetry } from '../../telemetry.ts'
 import { STORE } from './keeper.ts'
+import type { StorageTelemetry } from './telemetry.ts'
 
-export type ForgetterDeps = { log: EventLog; store: EventStore; telemetry: Telemetry }
+export type ForgetterDeps = { log: EventLog; store: EventStore; telemetry: StorageTelemetry }
 
 /** How often it looks for tombstones that another instance has written. */
 const POLL_INTERVAL_MS = 1000

@@ -12,6 +12,7 @@ import { openSqliteStore } from '../../store/sqlite/sqlite-store.ts'
 import { newPlay } from '../../store/testing/event-store.probe.ts'
 import { createTelemetry } from '../../telemetry.ts'
 import { StorageConsumer } from './consumer.ts'
+import { storageTelemetry } from './telemetry.ts'
 import { append, WAIT } from './testing/storage.fixture.ts'
 
 test('what the database refuses goes to the dead letters with the reason, and everything around it is stored', async (t) => {
@@ -33,7 +34,7 @@ test('what the database refuses goes to the dead letters with the reason, and ev
   await append(log, events)
 
   const stop = new AbortController()
-  const telemetry = createTelemetry('storage', 'silent')
+  const telemetry = storageTelemetry(createTelemetry('storage', 'silent'))
   const consumer = new StorageConsumer({ log, store, telemetry, batchRecordsMax: 1000 })
   const consuming = consumer.run(stop.signal)
   try {

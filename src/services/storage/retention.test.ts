@@ -11,11 +11,12 @@ import type { EventStore, PageQuery } from '../../store/event-store.ts'
 import { createTelemetry } from '../../telemetry.ts'
 import { Forgetter } from './forgetter.ts'
 import { Retention } from './retention.ts'
+import { storageTelemetry } from './telemetry.ts'
 import { append, BEGIN, openStorage, USERS, WAIT } from './testing/storage.fixture.ts'
 
 type System = Awaited<ReturnType<typeof openStorage>>
 
-const telemetry = createTelemetry('storage', 'silent')
+const telemetry = storageTelemetry(createTelemetry('storage', 'silent'))
 const NOON = BEGIN + MS_PER_DAY / 2
 
 function receivedAt(date_created: number, user: number): RunifyEvent {

@@ -5,14 +5,14 @@ import { type EpochMs, MS_PER_DAY } from '../../events/instant.ts'
 import type { EventLog } from '../../log/event-log.ts'
 import { encodeTombstone } from '../../log/tombstone.ts'
 import type { EventStore } from '../../store/event-store.ts'
-import type { Telemetry } from '../../telemetry.ts'
 import type { Forgetter } from './forgetter.ts'
+import type { StorageTelemetry } from './telemetry.ts'
 
 export type RetentionDeps = {
   log: EventLog
   store: EventStore
   forgetter: Forgetter
-  telemetry: Telemetry
+  telemetry: StorageTelemetry
   /** How long events are kept after they were received. */
   days: number
   now: () => EpochMs

@@ -11,14 +11,14 @@ import { HttpServer } from '../../http/server.ts'
 import type { EventLog } from '../../log/event-log.ts'
 import { type Cursors, formatCursors, formatLogs, nextOf, parseCursors } from '../../log/position.ts'
 import type { EventStore, PageQuery } from '../../store/event-store.ts'
-import type { Telemetry } from '../../telemetry.ts'
 import { StorageConsumer } from './consumer.ts'
 import { asCsv, asNdjson } from './event-stream.ts'
 import { decodePageCursor, encodePageCursor } from './page-cursor.ts'
 import { Retention } from './retention.ts'
+import type { StorageTelemetry } from './telemetry.ts'
 import { addUserRoutes, ERASURE_SCHEMA, EVENT_BYTES_MAX, STORED_SCHEMA, toErasure, toStored } from './users.ts'
 
-export type StorageDeps = { log: EventLog; store: EventStore; config: Config; telemetry: Telemetry }
+export type StorageDeps = { log: EventLog; store: EventStore; config: Config; telemetry: StorageTelemetry }
 
 /** A running Storage: its endpoints, and the consumer that fills the store until it is disposed. */
 export async function createStorage({ log, store, config, telemetry }: StorageDeps): Promise<HttpServer> {

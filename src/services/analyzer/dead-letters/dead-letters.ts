@@ -4,7 +4,7 @@ import { type Parameters, parameterSchema, readParameters } from '../../../http/
 import { HttpProblem } from '../../../http/problem.ts'
 import type { HttpServer } from '../../../http/server.ts'
 import type { EventLog } from '../../../log/event-log.ts'
-import type { Telemetry } from '../../../telemetry.ts'
+import type { AnalyzerTelemetry } from '../telemetry.ts'
 import { DISMISSALS, Dismisser } from './dismisser.ts'
 import { LetterIndex } from './letter-index.ts'
 import { DISMISSED, LETTER_FILTER, LETTER_SCHEMA, type LetterFilter, LetterPages, REDRIVEN } from './letter-pages.ts'
@@ -12,7 +12,10 @@ import { OUTCOMES, type RedriveOptions, Redriver } from './redrive.ts'
 import { RedriveLedger } from './redrive-ledger.ts'
 
 /** What could not be handled: to look at, and to send again. */
-export function addDeadLetters(server: HttpServer, { log, telemetry }: { log: EventLog; telemetry: Telemetry }): void {
+export function addDeadLetters(
+  server: HttpServer,
+  { log, telemetry }: { log: EventLog; telemetry: AnalyzerTelemetry },
+): void {
   const index = new LetterIndex(log)
   const ledger = new RedriveLedger(log)
   const pages = new LetterPages({ log, index, ledger })

@@ -1,6 +1,6 @@
 import { formatInstant } from '../../../events/instant.ts'
 import type { EventLog } from '../../../log/event-log.ts'
-import type { Telemetry } from '../../../telemetry.ts'
+import type { AnalyzerTelemetry } from '../telemetry.ts'
 import { findLetters } from './find-letters.ts'
 import { formatId, type Letter, originalText } from './letter.ts'
 import { dismissalEntry, type RedriveLedger } from './redrive-ledger.ts'
@@ -8,7 +8,7 @@ import { dismissalEntry, type RedriveLedger } from './redrive-ledger.ts'
 export const DISMISSALS = ['dismissed', 'would_dismiss', 'already_dismissed', 'not_found'] as const
 export type DismissalResult = { id: string; outcome: (typeof DISMISSALS)[number]; detail?: string }
 
-export type DismisserDeps = { log: EventLog; ledger: RedriveLedger; telemetry: Telemetry }
+export type DismisserDeps = { log: EventLog; ledger: RedriveLedger; telemetry: AnalyzerTelemetry }
 type Options = { dryRun: boolean }
 
 /**

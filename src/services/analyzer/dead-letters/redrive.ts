@@ -6,7 +6,7 @@ import { type EpochMs, formatInstant } from '../../../events/instant.ts'
 import { decodeDeadLetter } from '../../../log/dead-letter.ts'
 import type { EventLog, LogRecord, NewRecord } from '../../../log/event-log.ts'
 import { decodeTombstone, FORGOTTEN_TOPIC, ForgottenUsers } from '../../../log/tombstone.ts'
-import type { Telemetry } from '../../../telemetry.ts'
+import type { AnalyzerTelemetry } from '../telemetry.ts'
 import { TopicFollower } from '../topic-follower.ts'
 import { findLetters, readAt } from './find-letters.ts'
 import { formatId, type Letter, originalText } from './letter.ts'
@@ -46,7 +46,7 @@ export type RedriveOptions = {
   attemptsMax: number
 }
 
-export type RedriverDeps = { log: EventLog; ledger: RedriveLedger; telemetry: Telemetry; newId?: () => string }
+export type RedriverDeps = { log: EventLog; ledger: RedriveLedger; telemetry: AnalyzerTelemetry; newId?: () => string }
 
 /** A letter with its whole record. */
 type Whole = { letter: Letter; record: LogRecord }

@@ -5,14 +5,14 @@ import { invalidParameter, type Parameters } from '../../../http/parameter.ts'
 import { HttpProblem } from '../../../http/problem.ts'
 import type { HttpServer } from '../../../http/server.ts'
 import type { EventLog } from '../../../log/event-log.ts'
-import type { Telemetry } from '../../../telemetry.ts'
+import type { AnalyzerTelemetry } from '../telemetry.ts'
 import { LiveLog } from './live-log.ts'
 import { parseTailPosition, type TailPosition } from './position.ts'
 import { streamTail } from './stream.ts'
 
 export type TailDeps = {
   log: EventLog
-  telemetry: Telemetry
+  telemetry: AnalyzerTelemetry
   limits?: { heartbeatMs?: number; tailsMax?: number; liveBytesMax?: number }
 }
 

@@ -12,6 +12,7 @@ import { newRun } from '../../../store/testing/event-store.probe.ts'
 import { createTelemetry } from '../../../telemetry.ts'
 import { type AnalyzerDeps, createAnalyzer } from '../analyzer.ts'
 import { findCounted, findStore } from '../audit/sources.ts'
+import { analyzerTelemetry } from '../telemetry.ts'
 
 /** Analyzers to ask by HTTP, and the log that they look into. */
 
@@ -39,7 +40,7 @@ export async function listen(
   sources: Partial<Pick<AnalyzerDeps, 'store' | 'counted'>> = {},
 ): Promise<AsyncDisposable & { address: string }> {
   await using opened = new AsyncDisposableStack()
-  const telemetry = createTelemetry('analyzer', 'silent')
+  const telemetry = analyzerTelemetry(createTelemetry('analyzer', 'silent'))
   const defaults = { store: findStore(nowhere), counted: findCounted(nowhere), config: readConfig({}), telemetry }
   const server = opened.use(await createAnalyzer({ ...defaults, ...sources, log }))
   const address = await server.listen(0, 'ANALYZER_PORT')

@@ -18,10 +18,12 @@ import { Counter } from '../../processing/counter.ts'
 import { createProcessing } from '../../processing/processing.ts'
 import { openSqliteStatistics } from '../../processing/store/sqlite/sqlite-statistics.ts'
 import type { StatisticsStore } from '../../processing/store/statistics-store.ts'
+import { processingTelemetry } from '../../processing/telemetry.ts'
 import { refuseSongInSqlite } from '../../processing/testing/refused-song.fixture.ts'
 import { uncountedLetter } from '../../processing/uncounted.ts'
 import { StorageConsumer } from '../../storage/consumer.ts'
 import { createStorage } from '../../storage/storage.ts'
+import { storageTelemetry } from '../../storage/telemetry.ts'
 import { findCounted, findStore } from '../audit/sources.ts'
 import { type LogUnderTest, listen } from './analyzer.fixture.ts'
 
@@ -47,7 +49,8 @@ export type Database = AsyncDisposable & {
   refuseSong(): Promise<void>
 }
 
-const telemetry = createTelemetry('test', 'silent')
+const telemetry = processingTelemetry(createTelemetry('processing', 'silent'))
+const storing = storageTelemetry(createTelemetry('storage', 'silent'))
 const BATCH_RECORDS = 100
 
 export async function openFlow(
@@ -71,10 +74,8 @@ export async function openFlow(
   })
   const urls: { storage?: string; processing?: string } = {}
   if (byHttp) {
-    const storage = stack.use(
-      await createStorage({ log, store, config, telemetry: createTelemetry('storage', 'silent') }),
-    )
-    const deps = { log, reader: store, statistics, config, telemetry: createTelemetry('processing', 'silent') }
+    const storage = stack.use(await createStorage({ log, store, config, telemetry: storing }))
+    const deps = { log, reader: store, statistics, config, telemetry }
     const processing = stack.use(await createProcessing(deps))
     urls.storage = await storage.listen(0, 'STORAGE_PORT')
     urls.processing = await processing.listen(0, 'PROCESSING_PORT')
@@ -129,7 +130,9 @@ export async function append(log: EventLog, events: readonly RunifyEvent[]): Pro
 
 async function storeAll(log: EventLog, store: EventStore): Promise<void> {
   const stop = new AbortController()
-  const consuming = new StorageConsumer({ log, store, telemetry, batchRecordsMax: BATCH_RECORDS }).run(stop.signal)
+  const consuming = new StorageConsumer({ log, store, telemetry: storing, batchRecordsMax: BATCH_RECORDS }).run(
+    stop.signal,
+  )
   await untilStored(log, store)
   stop.abort()
   await consuming

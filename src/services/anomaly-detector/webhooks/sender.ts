@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ask } from '../../../clients/ask.ts'
-import type { Telemetry } from '../../../telemetry.ts'
 import type { Anomaly } from '../anomaly.ts'
 import type { WebhookStore } from '../store/webhook-store.ts'
+import type { AnomalyTelemetry } from '../telemetry.ts'
 import { signedHeaders, toMessage, type WebhookMessage } from './message.ts'
 import type { WebhookChoice, WebhookTiming } from './settings.ts'
 
@@ -11,7 +11,7 @@ export type SenderDeps = {
   webhook: WebhookChoice
   timing: WebhookTiming
   store: WebhookStore
-  telemetry: Telemetry
+  telemetry: AnomalyTelemetry
   now: () => number
   /** 0 ≤ x < 1 */
   random: () => number

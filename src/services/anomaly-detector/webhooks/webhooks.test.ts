@@ -13,6 +13,7 @@ import { createTelemetry } from '../../../telemetry.ts'
 import { type Anomaly, anomalyId } from '../anomaly.ts'
 import type { AnomalyStore } from '../store/anomaly-store.ts'
 import { openSqliteAnomalies } from '../store/sqlite-anomalies.ts'
+import { anomalyTelemetry } from '../telemetry.ts'
 import { retryAfterMs, retryDelayMs, WebhookSender } from './sender.ts'
 import type { WebhookTiming } from './settings.ts'
 
@@ -296,7 +297,7 @@ async function startSender(
     webhook: { name, url, secrets },
     timing,
     store,
-    telemetry: createTelemetry('anomaly-detector', 'silent'),
+    telemetry: anomalyTelemetry(createTelemetry('anomaly-detector', 'silent')),
     now: Date.now,
     random: () => 0,
   })

@@ -9,6 +9,7 @@ import { HttpServer } from '../../../http/server.ts'
 import { createTelemetry } from '../../../telemetry.ts'
 import { foldEvents } from '../fold.ts'
 import { openSqliteStatistics } from '../store/sqlite/sqlite-statistics.ts'
+import { processingTelemetry } from '../telemetry.ts'
 import { addCountedHours } from './counted-hours-route.ts'
 
 test('GET /stats/counted tells the hours that begin in a range of at most 366 days', async () => {
@@ -24,7 +25,7 @@ test('GET /stats/counted tells the hours that begin in a range of at most 366 da
   const to = [{ topic: 'runify.music_info', partition: 0, next: 7 }]
   await statistics.fold({ from: [], to, parts: { ...foldEvents([]), hours }, now: 1 })
 
-  const telemetry = createTelemetry('processing', 'silent')
+  const telemetry = processingTelemetry(createTelemetry('processing', 'silent'))
   const description = 'Counted hours alone'
   await using server = await HttpServer.create({
     service: 'processing',

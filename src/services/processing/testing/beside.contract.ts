@@ -11,9 +11,10 @@ import { foldEvents } from '../fold.ts'
 import { refill } from '../rebuild/refill.ts'
 import { toStatistics } from '../rollup/rollup.ts'
 import type { StatisticsStore } from '../store/statistics-store.ts'
+import { processingTelemetry } from '../telemetry.ts'
 import type { StatisticsAdapter } from './statistics-store.contract.ts'
 
-const telemetry = createTelemetry('processing', 'silent')
+const telemetry = processingTelemetry(createTelemetry('processing', 'silent'))
 const TOPICS = [CATALOGUE.running_stats.topic, CATALOGUE.music_info.topic]
 const PARTITIONS = [0, 1, 2]
 const few = {

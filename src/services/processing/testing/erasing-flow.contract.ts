@@ -16,10 +16,12 @@ import { decodeTombstone, FORGOTTEN_TOPIC, ForgottenUsers } from '../../../log/t
 import type { EventStore } from '../../../store/event-store.ts'
 import { createTelemetry } from '../../../telemetry.ts'
 import { createStorage } from '../../storage/storage.ts'
+import { storageTelemetry } from '../../storage/telemetry.ts'
 import { Counter } from '../counter.ts'
 import { foldEvents } from '../fold.ts'
 import { openSqliteStatistics } from '../store/sqlite/sqlite-statistics.ts'
 import type { StatisticsStore } from '../store/statistics-store.ts'
+import { processingTelemetry } from '../telemetry.ts'
 import { answersOf } from './statistics.probe.ts'
 
 /** A log, and places for a store and for statistics, each of which any number of instances may open. */
@@ -33,7 +35,7 @@ const WAIT = { interval: 50, timeout: 60_000 }
 const USERS = [1, 2, 3, 4].map((digit) => `0000000${digit}-6c54-4b01-90e6-d701748f0851`)
 const EVENTS = 1200
 const ROUNDS = 6
-const telemetry = createTelemetry('processing', 'silent')
+const telemetry = processingTelemetry(createTelemetry('processing', 'silent'))
 
 /** Users are forgotten while events come, and instances of Storage and Processing come and go. */
 export function erasingFlowContract(name: string, open: () => Promise<FlowPlaces>): void {
@@ -157,7 +159,7 @@ async function startStorage(system: AsyncDisposableStack, { log, openStore }: Fl
   const store = system.use(await openStore())
   const config = { ...readConfig({}), batchRecordsMax: 50 }
   const server = system.use(
-    await createStorage({ log, store, config, telemetry: createTelemetry('storage', 'silent') }),
+    await createStorage({ log, store, config, telemetry: storageTelemetry(createTelemetry('storage', 'silent')) }),
   )
   return { address: await server.listen(0, 'STORAGE_PORT'), store }
 }

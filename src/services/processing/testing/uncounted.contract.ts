@@ -15,12 +15,13 @@ import { reckonErasure } from '../erasure/erasing.ts'
 import { foldHours } from '../hourly-counts/counted-hours.ts'
 import { refill } from '../rebuild/refill.ts'
 import type { StatisticsStore } from '../store/statistics-store.ts'
+import { processingTelemetry } from '../telemetry.ts'
 import { Feed } from './beside.contract.ts'
 import { REFUSED_SONG } from './refused-song.fixture.ts'
 import { answersOf } from './statistics.probe.ts'
 import type { StatisticsAdapter } from './statistics-store.contract.ts'
 
-const telemetry = createTelemetry('processing', 'silent')
+const telemetry = processingTelemetry(createTelemetry('processing', 'silent'))
 const USERS = [1, 2, 3].map((digit) => `0000000${digit}-6c54-4b01-90e6-d701748f0851`)
 const few = {
   user_id: fc.constantFrom(...USERS),

@@ -9,6 +9,7 @@ import { HttpServer } from '../../../http/server.ts'
 import { createTelemetry } from '../../../telemetry.ts'
 import { foldEvents } from '../fold.ts'
 import { openSqliteStatistics } from '../store/sqlite/sqlite-statistics.ts'
+import { processingTelemetry } from '../telemetry.ts'
 import { addUsers } from './users-route.ts'
 
 const USERS = ['a', 'b', 'c'].map((digit) => `d290f1e${digit}-6c54-4b01-90e6-d701748f0851`) as [string, string, string]
@@ -28,7 +29,7 @@ test('GET /users tells of whom there is something, page by page, and refuses wha
     service: 'processing',
     description: 'Users alone',
     config: readConfig({}),
-    telemetry: createTelemetry('processing', 'silent'),
+    telemetry: processingTelemetry(createTelemetry('processing', 'silent')),
     checkReady: () => statistics.checkReady(),
   })
   addUsers(server, statistics)

@@ -6,6 +6,7 @@ import { EmbeddedLog } from '../../../log/embedded/embedded-log.ts'
 import type { EventLog, NewRecord } from '../../../log/event-log.ts'
 import { createTelemetry } from '../../../telemetry.ts'
 import { createReceiver } from '../receiver.ts'
+import { receiverTelemetry } from '../telemetry.ts'
 
 export const CANARY_KEY = 'canary-key-of-the-tests'
 
@@ -20,7 +21,7 @@ export async function openReceiver(append: Append) {
     append: (records) => append(embedded, records),
     checkReady: () => embedded.checkReady(),
   }
-  const telemetry = createTelemetry('receiver', 'silent')
+  const telemetry = receiverTelemetry(createTelemetry('receiver', 'silent'))
   const server = opened.use(
     await createReceiver({ log, config: { ...readConfig({}), canaryKey: CANARY_KEY }, telemetry }),
   )

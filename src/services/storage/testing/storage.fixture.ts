@@ -13,12 +13,13 @@ import type { EventStore, PageQuery } from '../../../store/event-store.ts'
 import { openSqliteStore } from '../../../store/sqlite/sqlite-store.ts'
 import { createTelemetry } from '../../../telemetry.ts'
 import { createStorage } from '../storage.ts'
+import { storageTelemetry } from '../telemetry.ts'
 
 /** A Storage to ask by HTTP, the events that are in it, and the naive answers to compare with. */
 
 export const WAIT = { interval: 5, timeout: 20_000 }
 
-const telemetry = createTelemetry('storage', 'silent')
+const telemetry = storageTelemetry(createTelemetry('storage', 'silent'))
 const config = readConfig({})
 
 export const USERS = [1, 2, 3].map((digit) => `0000000${digit}-6c54-4b01-90e6-d701748f0851`)
