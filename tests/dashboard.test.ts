@@ -16,7 +16,7 @@ import {
   toWeeks,
   weekday,
   weeksOfYear,
-} from '../dashboard/src/lib/days.ts'
+} from '../dashboard/src/lib/calendar-days.ts'
 import { readLine } from '../dashboard/src/lib/event-file.ts'
 import { buildEvent, readDistance, readDuration } from '../dashboard/src/lib/event-form.ts'
 import { elementsOf, linesOf } from '../dashboard/src/lib/event-texts.ts'

@@ -1,6 +1,6 @@
 import type { EChartsCoreOption } from 'echarts/core'
+import { addDays, beginsMonth, type DayRow, type Week } from './calendar-days.ts'
 import { type Colours, tip } from './colours.ts'
-import { addDays, beginsMonth, type DayRow, type Week } from './days.ts'
 import { clock, day, dayName, distance, inUnits, pace, paceSeconds, span, type Units } from './format.ts'
 
 /** Options of ECharts for the runner's charts. */

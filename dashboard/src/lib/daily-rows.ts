@@ -1,5 +1,5 @@
 import { get } from './api.ts'
-import type { DayRow } from './days.ts'
+import type { DayRow } from './calendar-days.ts'
 import { ZONE } from './format.ts'
 
 /** Processing's days in the viewer's zone: a year is one answer of at most 366 rows, however many events. */
