@@ -175,7 +175,7 @@ function describeEvents(log: Logger, registry: Registry) {
       const { message } = error as Error
       const last = failureLines.get(work)
       if (last?.message === message && performance.now() < last.at + FAILURE_LINES_MS) return
-      // What is away for an hour is tried again every second of it.
+      // What is unavailable for an hour is tried again every second of it.
       failureLines.set(work, { message, at: performance.now() })
       log.error({ err: error, work }, 'background work failed and is tried again')
     },

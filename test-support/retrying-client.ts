@@ -94,7 +94,7 @@ export class RetryingClient {
     const body = form === 'one' ? events[0] : form === 'array' ? events : toNdjson(events)
     const headers = { 'content-type': form === 'lines' ? 'application/x-ndjson' : 'application/json' }
     let answer: Answer
-    // Too much at once, or a log that is away: it says so, and when to come again.
+    // Too much at once, or a log that is unavailable: it says so, and when to come again.
     for (;;) {
       answer = await post(`${receiver}/stats/${kind}`, body, headers)
       if (answer.status !== 503) break

@@ -102,7 +102,7 @@ describe('The health check', () => {
     assert.match(metrics, /^runify_watched_up\{watched="processing",service="health-check"\} 0$/m)
   })
 
-  test('remembers after a kill how the day was, and that its services were away meanwhile', async () => {
+  test('remembers after a kill how the day was, and that its services were unavailable meanwhile', async () => {
     await using opened = new AsyncDisposableStack()
     const { path: dir } = opened.use(await temporaryFolder())
     const file = join(dir, 'health-history.json')
@@ -120,7 +120,7 @@ describe('The health check', () => {
     const second = await start()
     const after = await statusOf(second)
     for (const { service, last_day } of after.services) {
-      assert.ok((last_day.uptime as number) < 100, `${service} was away: ${last_day.uptime}`)
+      assert.ok((last_day.uptime as number) < 100, `${service} was unavailable: ${last_day.uptime}`)
     }
     assert.ok(after.history_since <= before.watching_since, `${after.history_since}`)
     assert.ok(after.history_since < after.watching_since)

@@ -5,7 +5,7 @@ import { describe, test } from 'node:test'
 import { SERVICES, type ServiceName } from '../src/config.ts'
 import { getJson, type Json, spawnRunify, startInProcess, temporaryFolder, waitFor } from '../test-support/harness.ts'
 
-/** Runify while the servers that it stands on are away, from its start on. What needs real servers is in `servers/`. */
+/** Runify while the servers that it stands on are unavailable, from its start on. What needs real servers is in `servers/`. */
 
 const STOP_MS_MAX = 10_000
 const ANSWER_MS_MAX = 3000
@@ -13,7 +13,7 @@ const ANSWER_MS_MAX = 3000
 const NOWHERE = 'nowhere.invalid'
 const UNKNOWN_NAME = /ENOTFOUND|EAI_AGAIN/
 
-describe('While the log is away', () => {
+describe('While the log is unavailable', () => {
   for (const [how, open] of [
     ['takes no connections', async () => ({ address: '127.0.0.1:9', [Symbol.asyncDispose]: async () => {} })],
     ['is silent', openSilent],

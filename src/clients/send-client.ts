@@ -64,7 +64,7 @@ export class SendClient {
   }
 }
 
-/** The contract gives the Receiver 2 s to say that its log is away; this is for one that says nothing. */
+/** The contract gives the Receiver 2 s to say that its log is unavailable; this is for one that says nothing. */
 const ANSWER_MS_MAX = 30_000
 
 /** The connection was never there, so nothing was sent. */

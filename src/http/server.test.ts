@@ -231,7 +231,7 @@ describe('With API keys', () => {
 })
 
 describe('Health', () => {
-  test('is 503 with the reason while a dependency is away, and 200 again when it is back; alive all the time', async () => {
+  test('is 503 with the reason while a dependency is unavailable, and 200 again when it is back; alive all the time', async () => {
     let away: Error | undefined
     await using server = await startServer({
       checkReady: async () => {
@@ -460,7 +460,7 @@ async function startServer(choice: Choice = {}) {
   const fail = (error: Error) => () => {
     throw error
   }
-  const away = new Failure('log_unavailable', 'the log is away', { retryable: true, cause: new Error(SECRET) })
+  const away = new Failure('log_unavailable', 'the log is unavailable', { retryable: true, cause: new Error(SECRET) })
   server.get('/broken', { summary: 'Broken', response: thing, handler: fail(new Error(SECRET)) })
   server.get('/failing', { summary: 'Failing', response: thing, problems: ['log_unavailable'], handler: fail(away) })
   const post = {

@@ -41,7 +41,7 @@ export type ServerOptions = {
    * has seen the request: it has its headers and nothing else.
    */
   answerBadPath?: (request: FastifyRequest, reply: FastifyReply) => FastifyReply | undefined
-  /** Throws while something that the service cannot do without is away. */
+  /** Throws while something that the service cannot do without is unavailable. */
   checkReady: () => Promise<void>
 }
 

@@ -336,7 +336,7 @@ describe('AppendQueue', () => {
     await Promise.all(together)
   })
 
-  test('does not take a record that can never be written for a log that is away', async () => {
+  test('does not take a record that can never be written for a log that is unavailable', async () => {
     const { queue, begun, occupy } = startQueue({ stalledMs: 0 })
     const { first, write } = await occupy()
     write.fail(new Failure('log_unavailable', 'too large', { retryable: false }))

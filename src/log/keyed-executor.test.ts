@@ -53,7 +53,7 @@ test('A KeyedExecutor stops at the first failure, waits for the others, and thro
   const executor = new KeyedExecutor(3, new AbortController().signal)
   await executor.start('a', a.work)
   await executor.start('b', b.work)
-  const failure = new Error('the store is away')
+  const failure = new Error('the store is unavailable')
   a.reject(failure)
   await turn()
   assert.equal(executor.signal.aborted, true)

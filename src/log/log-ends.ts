@@ -14,7 +14,7 @@ export class LogEnds {
     this.#lookup = new SharedLookup(() => readEnds(log, topics))
   }
 
-  /** Undefined while the log is away, or says nothing for a second. */
+  /** Undefined while the log is unavailable, or says nothing for a second. */
   async ask(): Promise<Cursors | undefined> {
     const tooLong = Promise.withResolvers<undefined>()
     const timer = setTimeout(() => tooLong.resolve(undefined), ANSWER_MS_MAX)

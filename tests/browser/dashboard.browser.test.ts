@@ -58,7 +58,7 @@ describe('The dashboard in a browser', () => {
     const { path: dir } = opened.use(await temporaryFolder())
     {
       await using log = new EmbeddedLog({ dir })
-      await log.append([bury(letter)])
+      await log.append([encodeLetter(letter)])
     }
     runify = opened.use(await spawnRunify({ dir, RUNIFY_HEALTH_PERIOD_MS: '500' }))
     base = runify.addresses.dashboard
@@ -351,7 +351,7 @@ describe('The dashboard in a browser', () => {
 })
 
 describe('The dashboard, of services in processes of their own', () => {
-  test('says that they are away, and goes on by itself when they are back', async () => {
+  test('says that they are unavailable, and goes on by itself when they are back', async () => {
     await using opened = new AsyncDisposableStack()
     const folders = [opened.use(await temporaryFolder()).path, opened.use(await temporaryFolder()).path] as const
     const parts = ['receiver', 'storage', 'processing', 'analyzer'] as const
@@ -373,7 +373,7 @@ describe('The dashboard, of services in processes of their own', () => {
 
     await first.kill('SIGTERM')
     await page.locator('[data-service=storage][data-state=away]').waitFor()
-    await page.getByText(/Receiver, Storage.* are away/).waitFor()
+    await page.getByText(/Receiver, Storage.* are unavailable/).waitFor()
     await page.getByText('Not up to date').waitFor()
     assert.equal(await page.locator('[data-count=running]').innerText(), '1', 'what was known stays')
 
@@ -381,7 +381,7 @@ describe('The dashboard, of services in processes of their own', () => {
     await post(`${second.addresses.receiver}/stats/running`, makeRun(2))
     await page.locator('[data-count=running]', { hasText: /^2$/ }).waitFor()
     await page.locator('[data-service=storage][data-state=ready]').waitFor()
-    await page.getByText(/are away/).waitFor({ state: 'detached' })
+    await page.getByText(/are unavailable/).waitFor({ state: 'detached' })
   })
 
   test('asks for a key where there are keys, and shows it to the services', async () => {
@@ -419,7 +419,7 @@ describe('The dashboard, of services in processes of their own', () => {
 })
 
 /** As Storage writes it for an event that its database has refused. */
-function bury(event: RunifyEvent) {
+function encodeLetter(event: RunifyEvent) {
   const record = { offset: 0, appendTime: Date.now(), key: event.fields.user_id, value: encodeEvent(event) }
   const place = { topic: CATALOGUE[event.type].topic, partition: 0, offset: 0 }
   return encodeDeadLetter({ reason: 'unstorable', detail: 'the disk was full', ...place, record }, Date.now())

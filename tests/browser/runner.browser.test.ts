@@ -346,7 +346,7 @@ describe('The page of runners and of the log', () => {
     )
     await settled(runify)
     await page.goto(`${base}/runner`)
-    await page.getByRole('region', { name: 'Whose events came last' }).getByRole('link', { name: many }).waitFor()
+    await page.getByRole('region', { name: 'Most recently active' }).getByRole('link', { name: many }).waitFor()
     const others = page.getByRole('region', { name: 'All others' })
     await others.locator('[data-users="50"]').waitFor()
     await others.getByRole('button', { name: 'More' }).click()

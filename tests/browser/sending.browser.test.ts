@@ -111,7 +111,7 @@ describe('Sending, and lists while things arrive', () => {
 
   test('shows what came while the list of events was held', async () => {
     await page.goto(`${base}/queue`)
-    const tail = page.locator('section', { has: page.getByRole('heading', { name: 'As they come' }) })
+    const tail = page.locator('section', { has: page.getByRole('heading', { name: 'Live events' }) })
     await tail.getByText('Live').waitFor()
     await tail.getByRole('button', { name: 'Hold' }).click()
     const ids: string[] = []
@@ -258,7 +258,7 @@ describe('Sending, and lists while things arrive', () => {
   })
 })
 
-test('shows no light and no uptime of services of which it knows nothing, and afterwards that they were away', async () => {
+test('shows no light and no uptime of services of which it knows nothing, and afterwards that they were unavailable', async () => {
   await using opened = new AsyncDisposableStack()
   const { path: dir } = opened.use(await temporaryFolder())
   const PORT = String((await freePorts(1))[0])

@@ -15,7 +15,7 @@ export const LOOKS = {
 export type Look = keyof typeof LOOKS
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
-/** What a service that is away, or an event that is not there yet, makes a browser write by itself. */
+/** What a service that is unavailable, or an event that is not there yet, makes a browser write by itself. */
 const EXPECTED = /Failed to load resource/
 
 export type Viewer = AsyncDisposable & {

@@ -130,7 +130,7 @@ describe('A service', () => {
     ['splits its answer', 'HTTP/1.1 200 OK\r\nx: a\rb\r\ncontent-length: 0\r\n\r\n', 'not valid HTTP'],
     ['has headers without an end', `HTTP/1.1 200 OK\r\nx: ${'x'.repeat(40_000)}`, 'not valid HTTP'],
   ] as const) {
-    test(`that ${what} is away`, async () => {
+    test(`that ${what} is unavailable`, async () => {
       await using service = await startRaw((socket) => socket.once('data', () => socket.end(bytes)))
       await using dashboard = await startDashboard(service.address)
       using client = await RawConnection.open(dashboard.address)
@@ -141,7 +141,7 @@ describe('A service', () => {
     })
   }
 
-  test('that says nothing is away after the deadline, which whoever moves puts off', async () => {
+  test('that says nothing is unavailable after the deadline, which whoever moves puts off', async () => {
     const deadlines = { connectMs: 2000, silenceMs: 400 }
     const silent = createServer((request) => void request.resume())
     await using service = await listen(silent)
@@ -166,7 +166,7 @@ describe('A service', () => {
     assert.equal((await slow.answer())?.status, 200)
   })
 
-  test('that takes no connection is away after the deadline', async () => {
+  test('that takes no connection is unavailable after the deadline', async () => {
     await using full = await startFull()
     await using dashboard = await startDashboard(full.address, { connectMs: 500, silenceMs: 20_000 })
     using client = await RawConnection.open(dashboard.address)

@@ -4,7 +4,7 @@ import { openMysqlPlace, SKIP_WITHOUT_MYSQL } from '../../src/store/testing/mysq
 import { openProxy } from '../../src/store/testing/mysql-proxy.fixture.ts'
 import { getJson, type Json, startInProcess, waitFor } from '../../test-support/harness.ts'
 
-test('The health check names MySQL while it is away, and canaries come through before and after', {
+test('The health check names MySQL while it is unavailable, and canaries come through before and after', {
   skip: SKIP_WITHOUT_MYSQL,
 }, async () => {
   await using place = await openMysqlPlace()

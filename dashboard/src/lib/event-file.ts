@@ -158,7 +158,7 @@ class FileSender {
     this.#tell()
   }
 
-  /** While the log is away the part is kept and sent again, where its events have ids: then none is doubled. */
+  /** While the log is unavailable the part is kept and sent again, where its events have ids: then none is doubled. */
   async #post(type: EventType, { texts, lines, withoutId }: Part): Promise<Tally> {
     const { signal } = this.#options
     for (let tried = 0; ; tried++) {

@@ -1,7 +1,7 @@
 import { type Problem, toProblem } from './api.ts'
 import { seen } from './visible.ts'
 
-/** What is asked again and again. Of the last good answer nothing is lost while a service is away. */
+/** What is asked again and again. Of the last good answer nothing is lost while a service is unavailable. */
 export type Live<T> = {
   readonly data: T | undefined
   readonly problem: Problem | undefined

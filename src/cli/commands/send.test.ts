@@ -161,7 +161,7 @@ describe('runify send', () => {
     const args = ['send', await file('runs.ndjson', runs(2)), '--to', receiver.url, '--retry-seconds', '0']
     const { code, stdout, stderr } = await runCli(args)
     assert.deepEqual({ code, ...summary(stdout) }, { code: 2, accepted: 0, rejected: 0 })
-    const what = `runify send: the Receiver at ${receiver.url} cannot be reached or is away: ECONNREFUSED; no line was`
+    const what = `runify send: the Receiver at ${receiver.url} cannot be reached or is unavailable: ECONNREFUSED; no line was`
     assert.ok(stderr.startsWith(what), stderr)
     assert.equal(stderr.indexOf('\n'), stderr.length - 1)
   })
@@ -172,7 +172,7 @@ describe('runify send', () => {
     const { port } = new URL(gone.url)
     const path = await file('runs.ndjson', runs(2))
     const sending = startCli(['send', path, '--retry-seconds', '60'], { RUNIFY_RECEIVER_URL: gone.url })
-    const note = `the Receiver at ${gone.url} is away: ECONNREFUSED; trying again in 0.5 s\n`
+    const note = `the Receiver at ${gone.url} is unavailable: ECONNREFUSED; trying again in 0.5 s\n`
     await sending.said(note)
     await using receiver = await startFakeReceiver([], Number(port))
     assert.deepEqual({ code: await sending.code, stored: receiver.stored.size }, { code: 0, stored: 2 })
@@ -234,14 +234,14 @@ describe('runify send', () => {
   }
 })
 
-describe('a Receiver that is away', () => {
+describe('a Receiver that is unavailable', () => {
   test('is sent the same chunk again until it is back', async () => {
     await using receiver = await startFakeReceiver([undefined, UNAVAILABLE])
     const path = await file('runs.ndjson', runs(6))
     const args = ['send', path, '--to', receiver.url, '--chunk', '3', '--concurrency', '1']
     const { code, stdout, stderr } = await runCli(args)
     assert.deepEqual({ code, ...summary(stdout) }, { code: 0, accepted: 6, rejected: 0 })
-    const note = `the Receiver at ${receiver.url} is away: it answered 503 (the log is away); trying again in 0.5 s\n`
+    const note = `the Receiver at ${receiver.url} is unavailable: it answered 503 (the log is unavailable); trying again in 0.5 s\n`
     assert.equal(stderr, note)
     const [, refused, again] = receiver.requests
     assert.equal(receiver.requests.length, 3)

@@ -20,7 +20,7 @@ FILE is NDJSON, one event a line, or that as gzip where its name ends in .gz; - 
   --key-file FILE      where the key is read from, so that it is not in the list of processes
   --chunk N            lines a request, 1 to 10000 (1000)
   --concurrency N      requests at a time, 1 to 64 (2)
-  --retry-seconds N    how long to try again while the Receiver is away, 0 to 86400 (60)
+  --retry-seconds N    how long to try again while the Receiver is unavailable, 0 to 86400 (60)
   --no-event-ids       leave lines without an event_id as they are
   --quiet              no progress
 

@@ -18,7 +18,7 @@ export type SenderOptions = {
    * chunks go one at a time in the order of the file, so that one line number says what was acknowledged.
    */
   eventIds: boolean
-  /** How long a chunk is sent again and again while the Receiver is away, milliseconds. */
+  /** How long a chunk is sent again and again while the Receiver is unavailable, milliseconds. */
   retryMs: number
 }
 
@@ -159,7 +159,7 @@ class Sender {
     const answer = await this.#post(chunk)
     if (answer.kind !== 'decided') {
       const perhaps = answer.kind === 'away' && answer.stored === 'perhaps'
-      const what = answer.kind === 'away' ? 'cannot be reached or is away' : 'refuses the events'
+      const what = answer.kind === 'away' ? 'cannot be reached or is unavailable' : 'refuses the events'
       this.#fail({
         detail: `the Receiver at ${this.#deps.client.address} ${what}: ${answer.detail}`,
         ...(perhaps && { chunk }),
@@ -186,7 +186,9 @@ class Sender {
       deadline ??= now() + this.#options.retryMs
       const waitMs = Math.max(delayMs, answer.retryAfterMs)
       if (now() + waitMs > deadline || this.#stop.signal.aborted) return answer
-      progress.note(`the Receiver at ${client.address} is away: ${answer.detail}; trying again in ${waitMs / 1000} s`)
+      progress.note(
+        `the Receiver at ${client.address} is unavailable: ${answer.detail}; trying again in ${waitMs / 1000} s`,
+      )
       await sleep(waitMs, undefined, { signal: this.#stop.signal }).catch(() => undefined)
       if (this.#stop.signal.aborted) return answer
     }

@@ -72,9 +72,9 @@ export function send(
   response.end(JSON.stringify(answer.body))
 }
 
-/** The log is away. */
+/** The log is unavailable. */
 export const UNAVAILABLE: Mishap = (response) =>
-  send(response, { status: 503, body: { detail: 'the log is away' }, headers: { 'retry-after': '0' } })
+  send(response, { status: 503, body: { detail: 'the log is unavailable' }, headers: { 'retry-after': '0' } })
 
 /** The connection breaks after the lines were stored, so their client does not know. */
 export const STORED_WITHOUT_ANSWER: Mishap = (response, _, store) => {

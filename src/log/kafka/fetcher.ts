@@ -167,7 +167,7 @@ export class PartitionFetcher implements AsyncDisposable {
     if (!this.#stopped.signal.aborted) this.#news(toFailure(error))
   }
 
-  /** A leader that has moved or is away, or a topic that was deleted; one that has been made anew is another one. */
+  /** A leader that has moved or is unavailable, or a topic that was deleted; one that has been made anew is another one. */
   async #recover(sources: readonly Source[]): Promise<void> {
     const { signal } = this.#stopped
     await sleep(RETRY_MS, undefined, { signal }).catch(() => {})

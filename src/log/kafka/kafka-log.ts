@@ -42,7 +42,7 @@ const WRITE_DEADLINE_MS = 1500
 const CLOSE_MS_MAX = WRITE_DEADLINE_MS + 200
 const DELETE_TIMEOUT_MS = 3000
 
-/** Resolves at once: brokers are looked for when they are needed, and again whenever they were away. */
+/** Resolves at once: brokers are looked for when they are needed, and again whenever they were unavailable. */
 export async function openKafkaLog(options: KafkaLogOptions): Promise<KafkaLog> {
   return new KafkaLog(options)
 }

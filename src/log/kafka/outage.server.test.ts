@@ -7,7 +7,7 @@ import { newRecord, newTopic, readAll, startReader, text } from '../testing/even
 import { Network, openKafka, testBrokers, waitUntil } from '../testing/kafka.fixture.ts'
 
 const brokers = testBrokers('outages of Kafka')
-if (brokers !== undefined) describe('while Kafka is away', () => outageTests(brokers))
+if (brokers !== undefined) describe('while Kafka is unavailable', () => outageTests(brokers))
 
 /** How long a caller waits for no, and how soon all is well again. */
 const ANSWER_MS_MAX = 2000

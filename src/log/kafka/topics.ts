@@ -60,7 +60,7 @@ export class KafkaTopics implements Disposable {
     try {
       await this.#checkSettings(topic)
     } catch (error) {
-      // A log that is away is told by those who need it.
+      // A log that is unavailable is told by those who need it.
       if (!isFailure(error)) return
       this.#checked.delete(topic)
       this.#options.refused(topic, error)

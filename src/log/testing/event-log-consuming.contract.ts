@@ -203,7 +203,7 @@ export function consumeContract({ open }: LogAdapter): void {
 
   test('fails when startAt does', async () => {
     await using place = await open()
-    const broken = new Error('the store is away')
+    const broken = new Error('the store is unavailable')
     const startAt = () => Promise.reject(broken)
     await using reader = startReader(place.log, { topics: [newTopic()], startAt })
     await assert.rejects(reader.next(), broken)

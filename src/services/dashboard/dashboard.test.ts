@@ -218,14 +218,14 @@ describe('The dashboard', () => {
       await assert.rejects(async () => (await fetch(`${address}/storage/cut`)).text())
     })
 
-    test('to a browser that follows a stream an event and when to come back, where the service is away', async () => {
+    test('to a browser that follows a stream an event and when to come back, where the service is unavailable', async () => {
       const headers = { accept: 'text/event-stream' }
       const response = await fetch(`${address}/anomaly/tail`, { headers })
       assert.equal(response.status, 200)
       assert.match(await response.text(), /^retry: \d+\nevent: unavailable\ndata: \{.*"code":"service_un.*\}\n\n$/)
     })
 
-    test('nothing to a service that is away, or that nobody knows, and says so', async () => {
+    test('nothing to a service that is unavailable, or that nobody knows, and says so', async () => {
       const ask = async (path: string) => {
         const response = await fetch(`${address}${path}`)
         const { code } = (await response.json()) as { code: string }

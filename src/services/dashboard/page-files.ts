@@ -17,7 +17,7 @@ export const PAGE_POLICY =
   "manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 const PAGE = 'index.html'
-/** Vite names what is in there by its content, so it never changes. */
+/** Vite names these by their content, so they never change. */
 const ASSETS = 'assets'
 const FOREVER = 'public, max-age=31536000, immutable'
 const ASK_AGAIN = 'no-cache'

@@ -19,7 +19,7 @@ export type Target = {
 export type Deadlines = {
   /** Until a service takes a connection; undici looks at it every half second. */
   connectMs: number
-  /** Neither side says anything: the service is taken to be away. Those that stream send at least a sign of life. */
+  /** Neither side says anything: the service is taken to be unavailable. Those that stream send at least a sign of life. */
   silenceMs: number
 }
 
@@ -187,6 +187,6 @@ function toProblem(error: unknown, title: string): HttpProblem {
   if (name === 'AbortError') return new HttpProblem('invalid_request', 'the connection ended before the answer')
   return new HttpProblem(
     'service_unavailable',
-    `${title} is away: ${REASONS[code] ?? REASONS[name] ?? (code || message)}`,
+    `${title} is unavailable: ${REASONS[code] ?? REASONS[name] ?? (code || message)}`,
   )
 }

@@ -13,7 +13,7 @@ const ON_SERVERS = groundOf(
 )
 
 const WELL: Verdict = { kind: 'healthy' }
-const lacks = (code: string, detail = 'it is away'): Verdict => ({ kind: 'not_ready', code, detail })
+const lacks = (code: string, detail = 'it is unavailable'): Verdict => ({ kind: 'not_ready', code, detail })
 const gone: Verdict = { kind: 'away', why: 'nothing listens there' }
 
 function causes(found: Partial<Record<ServiceName, Verdict>>, ground = ON_SERVERS) {
@@ -45,7 +45,7 @@ describe('The diagnosis', () => {
     )
     assert.equal(
       describeFault('receiver', lacks('log_unavailable'), EMBEDDED),
-      'Receiver cannot reach the embedded log: it is away',
+      'Receiver cannot reach the embedded log: it is unavailable',
     )
   })
 
@@ -71,7 +71,7 @@ describe('The diagnosis', () => {
     assert.deepEqual(cause?.services, ['storage', 'processing'])
   })
 
-  test('blames Storage itself where it is Storage that is away', () => {
+  test('blames Storage itself where it is Storage that is unavailable', () => {
     assert.deepEqual(causes({ storage: gone, processing: lacks('store_unavailable') }), [
       {
         dependency: 'Storage',

@@ -11,7 +11,7 @@ export type Verdicts = ReadonlyMap<ServiceName, Verdict>
 
 /** One thing that is wrong, and the services that cannot work because of it. */
 export type Cause = {
-  /** `Kafka`, `MySQL` …, or the title of a service that is away itself. */
+  /** `Kafka`, `MySQL` …, or the title of a service that is unavailable itself. */
   dependency: string
   detail: string
   services: ServiceName[]

@@ -12,7 +12,7 @@ export type HealthCheckDeps = Pick<WatcherDeps, 'addressOf' | 'keyOf' | 'started
   config: Config
   /** Where what was seen is kept; undefined where this process has no data folder. */
   historyPath?: string | undefined
-  /** Whether a service runs in this process, and so was away whenever this one was. */
+  /** Whether a service runs in this process, and so was unavailable whenever this one was. */
   isHere?: (service: ServiceName) => boolean
   now?: () => number
 }
@@ -38,7 +38,7 @@ export async function createHealthCheck({
     description: 'Asks every service all the time, remembers a day of it, and says what is at fault.',
     config,
     telemetry,
-    // It stands on nothing, so that it can tell when everything else is away.
+    // It stands on nothing, so that it can tell when everything else is unavailable.
     checkReady: async () => {},
   })
   server.get('/check', {

@@ -52,7 +52,7 @@ export class HistoryKeeper {
   }
 
   /**
-   * Counts the time from the end of the process before to now as time in which these were away, as if they had been asked
+   * Counts the time from the end of the process before to now as time in which these were unavailable, as if they had been asked
    * every period. For services of this process only: of others nobody knows.
    */
   addDowntime(names: readonly string[], periodMs: number): void {

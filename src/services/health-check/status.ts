@@ -76,7 +76,7 @@ export const STATUS_DESCRIPTION =
   '`causes` is what is at fault, the widest first: services that cannot reach the same thing have one cause. `uptime` is ' +
   'the percentage of the questions to which a service was ready, `latency_…` the milliseconds of its answers (within ' +
   '12 %), both over 24 hours at most, since `history_since`. Where the process has a data folder the history survives a ' +
-  'restart, and the time between two processes counts as time in which the services of that process were away; elsewhere it ' +
+  'restart, and the time between two processes counts as time in which the services of that process were unavailable; elsewhere it ' +
   'begins with the process, at `watching_since`. `canary` is what became of an event of the health check itself, which ' +
   'takes the way of all events: how long until the log had it, then Storage, then the statistics. It is null where no ' +
   'canaries are sent.'

@@ -13,7 +13,7 @@ export type WatcherDeps = {
   addressOf: (service: ServiceName) => string | undefined
   /** The key of scope `read` that a service is shown; undefined where there is none. */
   keyOf: (service: ServiceName) => string | undefined
-  /** Before it resolves, those that are still being started would look as if they were away. */
+  /** Before it resolves, those that are still being started would look as if they were unavailable. */
   started: Promise<void>
   config: Pick<Config, 'healthPeriodMs' | 'healthTimeoutMs'>
   telemetry: HealthTelemetry

@@ -115,7 +115,7 @@ async function refuseLarge(log: EventLog, records: readonly NewRecord[]): Promis
 function refuseFrom(first: number): Append {
   let count = 0
   return async (log, records) => {
-    if (++count >= first) throw new Failure('log_unavailable', 'it is away', { retryable: true })
+    if (++count >= first) throw new Failure('log_unavailable', 'it is unavailable', { retryable: true })
     await log.append(records)
   }
 }

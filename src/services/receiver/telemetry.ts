@@ -39,7 +39,7 @@ export function receiverTelemetry(telemetry: Telemetry) {
     appendRefused: (code: string, error: unknown) => {
       refused.inc({ code })
       if (code === 'log_overloaded' || performance.now() < nextRefusalLineMs) return
-      // One for each would be a flood just when the log is away; the metric has them all.
+      // One for each would be a flood just when the log is unavailable; the metric has them all.
       nextRefusalLineMs = performance.now() + REFUSAL_LINES_MS
       log.warn({ err: error }, 'the log did not take an append')
     },

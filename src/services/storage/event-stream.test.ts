@@ -105,7 +105,7 @@ describe('A stream of a range that has no end', () => {
     }
   })
 
-  test('is 503 when the store is away from the beginning', async () => {
+  test('is 503 when the store is unavailable from the beginning', async () => {
     const endless = new EndlessStore({ pagesMax: 0 })
     await using system = await openStorage({ wrap: endless.wrap })
     for (const accept of ['application/json', 'application/x-ndjson', 'text/csv']) {
@@ -129,7 +129,7 @@ describe('A stream of a range that has no end', () => {
     assert.ok(endless.pagesRead <= 1, `${endless.pagesRead} pages were read`)
   })
 })
-/** The store, but with runs without end: each page is full, whatever page it is; after `pagesMax` it is away. */
+/** The store, but with runs without end: each page is full, whatever page it is; after `pagesMax` it is unavailable. */
 class EndlessStore {
   pagesRead = 0
   readonly #pagesMax: number
@@ -150,7 +150,7 @@ class EndlessStore {
 
   async #page({ limit, after }: PageQuery): Promise<TextPage> {
     if (this.pagesRead === this.#pagesMax)
-      throw new Failure('store_unavailable', 'the store is away', { retryable: true })
+      throw new Failure('store_unavailable', 'the store is unavailable', { retryable: true })
     this.pagesRead++
     await turn()
     const begin = (after?.time ?? BEGIN) + 1

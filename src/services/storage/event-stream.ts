@@ -14,7 +14,7 @@ export function asNdjson(store: EventStore, query: StreamQuery): AsyncGenerator<
 
 /** RFC 4180, with a line of names first. */
 export async function* asCsv(store: EventStore, query: StreamQuery): AsyncGenerator<Buffer> {
-  // With the first page, not before it: when the store is away, nothing has been answered yet.
+  // With the first page, not before it: when the store is unavailable, nothing has been answered yet.
   let names: Buffer | undefined = Buffer.from(`${csvNames(query.type)}\r\n`)
   for await (const text of streamPages(store, query, 'csv')) {
     yield names === undefined ? text : Buffer.concat([names, text])

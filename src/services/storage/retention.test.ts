@@ -74,7 +74,7 @@ test('Retention looks again a minute after a look that failed, and an hour after
   const { log, store } = system
   let looks = 0
   const page = (query: PageQuery) =>
-    looks++ === 0 ? Promise.reject(new Error('the database is away')) : store.page(query)
+    looks++ === 0 ? Promise.reject(new Error('the database is unavailable')) : store.page(query)
   const failing: EventStore = Object.create(store, { page: { value: page } })
   const stop = new AbortController()
   const minutes: number[] = []

@@ -20,7 +20,7 @@ export type RetentionDeps = {
 }
 
 const POLL_INTERVAL_MS = 3_600_000
-/** When the last look failed, as when the database was away. */
+/** When the last look failed, as when the database was unavailable. */
 const RETRY_INTERVAL_MS = 60_000
 const PAGE_EVENTS = 1000
 

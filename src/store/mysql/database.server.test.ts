@@ -122,7 +122,7 @@ describe('the MySQL store when the server is troubled', { skip: SKIP_WITHOUT_MYS
     assert.deepEqual(await store.write(batch), { kind: 'stored', stored: 3, repeated: 0 })
   })
 
-  test('fails while the server is away, and goes on by itself when it is back', async (t) => {
+  test('fails while the server is unavailable, and goes on by itself when it is back', async (t) => {
     await using place = await openMysqlPlace()
     await using proxy = await openProxy(place.options)
     await using store = await openMysqlStore(proxy.options)

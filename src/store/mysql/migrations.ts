@@ -13,7 +13,7 @@ export type MysqlSchema = { code: FailureCode; migrations: Record<string, Migrat
 export type Opening = {
   /**
    * Whether it is opened before the server is there, or has brought it to its newest form: until then all that is asked
-   * of it fails as when the server is away.
+   * of it fails as when the server is unavailable.
    */
   atOnce?: boolean
 }

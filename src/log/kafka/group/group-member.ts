@@ -181,7 +181,7 @@ export class GroupMember {
         if (await this.#hasGrown()) break
       } catch (error) {
         if (hasCode(error, 'REBALANCE_IN_PROGRESS')) break
-        // A broker that is away for a moment changes nothing.
+        // A broker that is unavailable for a moment changes nothing.
         if (isMembershipLost(error) || !isRetryable(error) || !this.fresh) throw error
       }
     }

@@ -48,7 +48,7 @@ export class LiveLog {
     this.#options = options
   }
 
-  /** Has it read until the follower leaves. Throws when the log is away. */
+  /** Has it read until the follower leaves. Throws when the log is unavailable. */
   async follow(): Promise<Following> {
     if (this.#closed) throw new Failure('closed', 'the service is stopping', { retryable: false })
     this.#followers++

@@ -19,7 +19,7 @@ import type { StatisticsDatabase } from './statistics-tables.ts'
 
 /**
  * The table `uncounted_events`: how it is made, written and read. With the number of each partition's beside its cursor
- * it changes in the transaction that moves the cursor, so what is counted and what stands here is all below the cursors.
+ * it changes in the transaction that moves the cursor, so what is counted and what is kept here is all below the cursors.
  * There are few of them, or somebody looks after it soon: no index is kept but the key.
  */
 
