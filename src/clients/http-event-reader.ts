@@ -1,17 +1,10 @@
 import { Failure, isFailure } from '../errors.ts'
-import { CANARY, CATALOGUE, type EventType, typeOfTopic } from '../events/catalogue.ts'
+import { CANARY, CATALOGUE, EVENT_TYPES, type EventType, typeOfTopic } from '../events/catalogue.ts'
 import { fromWire } from '../events/codec.ts'
 import { type EpochMs, formatInstant, parseInstant } from '../events/instant.ts'
 import { type Cursors, formatCursors, type PartitionCursor, parseCursors, withLogs } from '../log/position.ts'
 import { FORGOTTEN_TOPIC } from '../log/tombstone.ts'
-import {
-  type ChangePage,
-  ERASED_TYPES,
-  type ErasedEvent,
-  type Erasure,
-  type EventReader,
-  type StoredEvent,
-} from '../store/event-store.ts'
+import type { ChangePage, ErasedEvent, Erasure, EventReader, StoredEvent } from '../store/event-store.ts'
 import { encodeErasedPlace, encodeUserPlace } from '../store/user-place.ts'
 import { bearer, serviceUrl } from './service-request.ts'
 
@@ -181,7 +174,7 @@ function readPage({ changes, erasures = [], next, complete, stored, logs = '' }:
 function readErasure({ partition, offset, request_id, user_id, forgotten_at, erased }: WireErasure): Erasure {
   const time = parseInstant(forgotten_at)
   if (time === undefined) throw new Error('an erasure has no time')
-  const counts = ERASED_TYPES.map((type) => [type, erased[CATALOGUE[type].countName] ?? 0])
+  const counts = EVENT_TYPES.map((type) => [type, erased[CATALOGUE[type].countName] ?? 0])
   return { partition, offset, request_id, user_id, forgotten_at: time, erased: Object.fromEntries(counts) }
 }
 

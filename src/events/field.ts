@@ -1,11 +1,12 @@
 import { type EpochMs, formatInstant, parseInstant } from './instant.ts'
 
 /** What a field of an event is. Checks, wire form, OpenAPI and column follow from it. */
-export type Field =
-  | { kind: 'uuid'; description: string }
-  | { kind: 'number'; unit: 'seconds' | 'metres'; min: number; max: number; description: string }
-  | { kind: 'text'; charactersMin: number; charactersMax: number; optional?: true; description: string }
-  | { kind: 'instant'; description: string }
+export type Field = { optional?: true; description: string } & (
+  | { kind: 'uuid' }
+  | { kind: 'number'; unit: 'seconds' | 'metres'; min: number; max: number }
+  | { kind: 'text'; charactersMin: number; charactersMax: number }
+  | { kind: 'instant' }
+)
 
 export type FieldKind = Field['kind']
 

@@ -25,7 +25,6 @@ import type {
   UserPlace,
   WriteOutcome,
 } from './event-store.ts'
-import { ERASED_TYPES, type ErasedType } from './event-store.ts'
 import { type TextRow, TextWriter, textColumns, textValue, uuidText } from './event-text.ts'
 
 type EventTable = {
@@ -45,7 +44,7 @@ export type ForgottenTable = {
   forgotten_at: number
   /** 1 where it goes by when events were received; 0 where by `forgotten_positions`. */
   by_time: number
-} & Record<ErasedType, number>
+} & Record<EventType, number>
 
 /** The tables as far as the queries name their columns; the catalogue's other columns are only read. */
 export type EventDatabase = Record<EventType, EventTable> & {
@@ -336,7 +335,7 @@ function toErasure(row: ForgottenTable): Erasure {
     request_id: uuidFromBytes(row.request_id),
     user_id: uuidFromBytes(row.user_id),
     forgotten_at: row.forgotten_at,
-    erased: { running_stats: row.running_stats, music_info: row.music_info },
+    erased: Object.fromEntries(EVENT_TYPES.map((type) => [type, row[type]])) as Erasure['erased'],
   }
 }
 
@@ -366,7 +365,7 @@ export async function readHeld(
   { user_id, until, before, from = [] }: Parameters<EventStore['held']>[0],
 ): Promise<Held> {
   const held: Held = []
-  for (const type of ERASED_TYPES) {
+  for (const type of EVENT_TYPES) {
     let ofUser = (db.selectFrom(`${type} as event`) as unknown as EventSelect).where(
       'user_id',
       '=',
@@ -408,9 +407,8 @@ export async function readUserEvents(
   { user_id, after, limit }: { user_id: string; after?: UserPlace | undefined; limit: number },
 ): Promise<StoredEvent[]> {
   const found: StoredEvent[] = []
-  for (const type of ERASED_TYPES) {
-    if (after !== undefined && ERASED_TYPES.indexOf(type) < (ERASED_TYPES as readonly string[]).indexOf(after.type))
-      continue
+  for (const type of EVENT_TYPES) {
+    if (after !== undefined && EVENT_TYPES.indexOf(type) < EVENT_TYPES.indexOf(after.type)) continue
     const place = after?.type === type ? after : undefined
     const query = {
       type,

@@ -9,10 +9,6 @@ import type { TextFormat } from './event-text.ts'
 export type { CanaryBatch, StoredCanary } from './canaries.ts'
 export type { StoredEvent } from './columns.ts'
 
-/** The types of which a user is forgotten: those that users send. */
-export const ERASED_TYPES = ['running_stats', 'music_info'] as const satisfies readonly EventType[]
-export type ErasedType = (typeof ERASED_TYPES)[number]
-
 /**
  * Consecutive records of one partition, decoded: all there is in the log from offset `from` up to, not including,
  * `next`, less those that went to the dead letters. Their topic is that of their type.
@@ -82,7 +78,7 @@ export type Erasure = Omit<Tombstone, 'positions'> & {
   partition: number
   offset: number
   /** How many events were erased. */
-  erased: Record<ErasedType, number>
+  erased: Record<EventType, number>
 }
 
 /** What an erasure has removed: where it was, and what an audit's counts have of it. Nothing of it tells of whom it was. */

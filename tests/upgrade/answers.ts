@@ -48,7 +48,14 @@ export async function answersOf({
   analyzer,
   'anomaly-detector': detector,
 }: Services): Promise<Json> {
-  const { last_updated: _, as_of: __, behind: ___, ...statistics } = await getJson(`${processing}/stats`)
+  // `uncounted` is newer than the versions whose answers are kept; `takesOver` looks at it.
+  const {
+    last_updated: _,
+    as_of: __,
+    behind: ___,
+    uncounted: ____,
+    ...statistics
+  } = await getJson(`${processing}/stats`)
   return {
     stored: await getJson(`${storage}/stats`),
     runs: await getList(`${storage}/stats/running?limit=1000`),
@@ -78,6 +85,7 @@ export async function takesOver(environment: { dir: string } & Environment, answ
   const { addresses } = runify
   await allHandled(addresses)
   assert.deepEqual(await answersOf(addresses), before)
+  assert.equal((await getJson(`${addresses.processing}/stats`)).uncounted, 0)
   for (const service of ['storage', 'processing', 'anomaly-detector'] as const) {
     assert.equal((await fetch(`${addresses[service]}/health/ready`)).status, 200, service)
   }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { test } from 'node:test'
-import { temporaryFolder } from '../../test-support/harness.ts'
+import { spawnRunify, temporaryFolder } from '../../test-support/harness.ts'
 import { madeBy, takesOver, unpack } from './answers.ts'
 
 /** The data of earlier versions, made by `make-folder.ts` with their own code, opened by this one. */
@@ -24,6 +24,25 @@ test(`a folder of ${VERSION} gives the same answers without a rebuild, takes mor
     assert.deepEqual(kept, logId, `${file} adopts the log's identity, also where nothing new came`)
   }
 })
+
+test(`a folder of ${VERSION} is brought to the very schema that a new one has`, async () => {
+  await using before = await temporaryFolder()
+  await using fresh = await temporaryFolder()
+  await unpack(madeBy(VERSION, 'data.tar.gz'), before.path)
+  for (const dir of [before.path, fresh.path]) {
+    await using runify = await spawnRunify({ dir })
+    await runify.kill('SIGTERM')
+  }
+  for (const file of ['store.db', 'statistics.db', 'anomalies.db']) {
+    assert.deepEqual(schemaOf(before.path, file), schemaOf(fresh.path, file), file)
+  }
+})
+
+/** The statements that made it, word for word, in the order of their names. */
+function schemaOf(dir: string, file: string): unknown[] {
+  using database = new DatabaseSync(join(dir, file), { readOnly: true })
+  return database.prepare('SELECT name, sql FROM sqlite_master ORDER BY name').all()
+}
 
 function read(dir: string, file: string, sql: string): string[] {
   using database = new DatabaseSync(join(dir, file), { readOnly: true })

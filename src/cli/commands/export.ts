@@ -11,7 +11,7 @@ const HELP = `runify export: writes what Storage holds to a file
 
 usage: runify export [OPTIONS]
 
-  --type TYPE        running_stats or music_info; when left out, both, one after the other
+  --type TYPE        ${EVENT_TYPES.join(' or ')}; when left out, all, one after the other
   --from TIME        events at this time or later; an RFC 3339 date-time such as 2024-05-01T06:30:00Z
   --to TIME          events before this time
   --by TIME-OF       timestamp, when they began, or date_created, when Runify received them (timestamp)

@@ -1,10 +1,10 @@
 import { createWriteStream } from 'node:fs'
 import { pipeline } from 'node:stream/promises'
 import { createGzip } from 'node:zlib'
-import { EVENT_TYPES, type EventType } from '../../events/catalogue.ts'
+import type { EventType } from '../../events/catalogue.ts'
 import { parseDay } from '../../events/instant.ts'
 import { type Command, CommandError, oneOf, parseOptions, type Terminal, UsageError, wholeNumber } from '../command.ts'
-import { DEFAULT_UNTIL, type GeneratorOptions, generateEvents } from '../generator/generator.ts'
+import { DEFAULT_UNTIL, GENERATED_TYPES, type GeneratorOptions, generateEvents } from '../generator/generator.ts'
 
 const HELP = `runify generate: writes believable runs and plays of songs as NDJSON
 
@@ -14,7 +14,7 @@ usage: runify generate [OPTIONS]
   --days N       how many days (365)
   --seed N       which runners, 0 to 4294967295 (7)
   --until DATE   the last day, in UTC (${DEFAULT_UNTIL})
-  --type TYPE    only running_stats or only music_info
+  --type TYPE    only ${GENERATED_TYPES.join(' or only ')}
   --out FILE     where to write instead of stdout; a name that ends in .gz is written with gzip
 
 The same options give the same bytes. Lines come in the order in which phones would send them: a few arrive late, and
@@ -60,7 +60,7 @@ function readOptions(args: string[]) {
     throw new UsageError(`--until must be a day like ${DEFAULT_UNTIL}, not ${JSON.stringify(options.until)}`)
   if (lastDay - options.days + 1 < 0)
     throw new UsageError(`--days ${options.days} until ${options.until} begin before 1970`)
-  const type = values.type === undefined ? undefined : oneOf('--type', values.type, EVENT_TYPES)
+  const type = values.type === undefined ? undefined : oneOf('--type', values.type, GENERATED_TYPES)
   return { options, type, out: values.out }
 }
 

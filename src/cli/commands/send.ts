@@ -14,7 +14,7 @@ usage: runify send [OPTIONS] FILE...
 
 FILE is NDJSON, one event a line, or that as gzip where its name ends in .gz; - is stdin. Runs and plays may be mixed.
 
-  --type TYPE          running_stats or music_info; when left out, each line's fields tell, then the file's name
+  --type TYPE          ${EVENT_TYPES.join(' or ')}; when left out, each line's fields tell, then the file's name
   --to URL             the Receiver (RUNIFY_RECEIVER_URL, or http://127.0.0.1:8080)
   --key KEY            the API key, if the Receiver wants one
   --key-file FILE      where the key is read from, so that it is not in the list of processes

@@ -16,8 +16,11 @@ export type GeneratorOptions = {
 }
 
 /** An event as a client sends it; `JSON.stringify(event.fields)` is its line. Repeated events share their object. */
+/** The types that it makes. */
+export const GENERATED_TYPES = ['running_stats', 'music_info'] as const satisfies readonly EventType[]
+
 export type GeneratedEvent = {
-  type: EventType
+  type: (typeof GENERATED_TYPES)[number]
   fields: Readonly<Record<string, string | number>>
   /** When its client would send it. */
   sentAt: EpochMs

@@ -33,7 +33,7 @@ export class EventLineReader {
   constructor(inputName: string, options: EventLineOptions) {
     this.#options = options
     this.#typeByName = typeByName(inputName)
-    this.#likelyType = this.#typeByName ?? 'running_stats'
+    this.#likelyType = this.#typeByName ?? (EVENT_TYPES[0] as EventType)
   }
 
   read({ bytes }: Line): EventLine {
@@ -60,8 +60,6 @@ export function eventIdOf(line: Buffer): string {
   return `sha256-${hash('sha256', line, 'hex').slice(0, 32)}`
 }
 
-const NAMES: Record<EventType, RegExp> = { running_stats: /run/i, music_info: /song|music|play/i }
-
 /** The fields that only one type has. */
 const OWN_FIELDS = EVENT_TYPES.map((type) => {
   const others = EVENT_TYPES.filter((other) => other !== type)
@@ -74,7 +72,7 @@ const OWN_FIELDS = EVENT_TYPES.map((type) => {
 function typeByName(inputName: string): EventType | undefined {
   // The project's own name says nothing about what is in a file.
   const name = inputName.replace(/^.*[/\\]/, '').replace(/runify/gi, '')
-  const types = EVENT_TYPES.filter((type) => NAMES[type].test(name))
+  const types = EVENT_TYPES.filter((type) => CATALOGUE[type].fileName.test(name))
   return types.length === 1 ? types[0] : undefined
 }
 
@@ -90,9 +88,9 @@ function untold(bytes: Buffer, errors: FieldError[]): EventLine {
   // What is not even an object is so whatever its type.
   if (errors.length === 1 && errors[0]?.pointer === '') return { ok: false, errors }
   const parsed = parseJson(bytes)
-  const both =
-    parsed.ok && OWN_FIELDS.every(({ own }) => own.some((name) => Object.hasOwn(parsed.value as object, name)))
-  const why = both ? 'has fields of several types' : 'has no field that tells its type'
+  const seen = (name: string) => parsed.ok && Object.hasOwn(parsed.value as object, name)
+  const several = OWN_FIELDS.filter(({ own }) => own.some(seen)).length > 1
+  const why = several ? 'has fields of several types' : 'has no field that tells its type'
   return refused('', `${why}: --type ${EVENT_TYPES.join('|')} would say what it is`)
 }
 

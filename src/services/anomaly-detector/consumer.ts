@@ -5,7 +5,7 @@ import type { EventLog, RecordBatch } from '../../log/event-log.ts'
 import { GroupConsumer } from '../../log/group-consumer.ts'
 import { type Keeper, markOf } from '../../log/place-in-log.ts'
 import { decodeTombstone, FORGOTTEN_TOPIC } from '../../log/tombstone.ts'
-import { type JudgedType, judgeEvents, type LoggedEvent, type RefusedRecord } from './detector.ts'
+import { JUDGED_TYPES, type JudgedType, judgeEvents, type LoggedEvent, type RefusedRecord } from './detector.ts'
 import type { AnomalyThresholds } from './rules/settings.ts'
 import type { AnomalyStore, JudgedBatch } from './store/anomaly-store.ts'
 import type { AnomalyTelemetry } from './telemetry.ts'
@@ -22,10 +22,8 @@ export type ConsumerDeps = {
   onFound?: () => void
 }
 
-const TYPES: readonly JudgedType[] = ['running_stats', 'music_info']
-
 /** The topics whose events are judged; that of the users to be forgotten is read too. */
-export const JUDGED_TOPICS: readonly string[] = TYPES.map((type) => CATALOGUE[type].topic)
+export const JUDGED_TOPICS: readonly string[] = JUDGED_TYPES.map((type) => CATALOGUE[type].topic)
 
 /** What brings the anomalies and a log together that do not belong to each other. */
 const DETECTOR: Keeper = {
@@ -56,7 +54,7 @@ export function createConsumer(deps: ConsumerDeps): GroupConsumer {
 async function judgeBatch(deps: ConsumerDeps, batch: RecordBatch): Promise<void> {
   const { anomalies, telemetry, thresholds, onFound } = deps
   const { topic, partition, from, next } = batch
-  const type = TYPES.find((one) => CATALOGUE[one].topic === topic) as JudgedType
+  const type = JUDGED_TYPES.find((one) => CATALOGUE[one].topic === topic) as JudgedType
   const { events, skipped } = decodeRecords(type, batch)
   const users = [...new Set(events.map(({ event }) => event.fields.user_id))]
   const setAside = new Set<number>()

@@ -1,4 +1,4 @@
-import type { RunifyEvent } from '../../events/catalogue.ts'
+import type { EventType, RunifyEvent } from '../../events/catalogue.ts'
 import { type EpochMs, MS_PER_DAY } from '../../events/instant.ts'
 import { type Anomaly, anomalyId } from './anomaly.ts'
 import {
@@ -29,8 +29,9 @@ import {
   type UserState,
 } from './rules/user-state.ts'
 
-/** The types of events that are judged. */
-export type JudgedType = 'running_stats' | 'music_info'
+/** The types of events that there are rules for. */
+export const JUDGED_TYPES = ['running_stats', 'music_info'] as const satisfies readonly EventType[]
+export type JudgedType = (typeof JUDGED_TYPES)[number]
 
 /** An event of the log; `appendTime` is when the log took it. */
 export type LoggedEvent<T extends JudgedType = JudgedType> = {

@@ -25,8 +25,9 @@ export function foldEvents(events: readonly RunifyEvent[]): FoldParts {
   return { days: foldDays(events), hours: foldHours(events), plays: foldPlays(events) }
 }
 
-export function isEmptyFold({ days }: FoldParts): boolean {
-  return days.scopes.length === 0
+/** Every event is counted in its hour, whatever else it is counted in. */
+export function isEmptyFold({ hours }: FoldParts): boolean {
+  return hours.length === 0
 }
 
 /** Whether our own code cannot make anything of the data, rather than that the world around it is broken. */

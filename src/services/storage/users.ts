@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { CATALOGUE, EVENT_TYPES, type EventType } from '../../events/catalogue.ts'
+import { CATALOGUE, EVENT_TYPES } from '../../events/catalogue.ts'
 import { storedSchema, toWire } from '../../events/codec.ts'
 import { formatInstant } from '../../events/instant.ts'
 import { PAGE_BYTES_MAX } from '../../http/next-page.ts'
@@ -111,7 +111,7 @@ export function toStored({ partition, offset, event }: StoredEvent) {
 
 /** The form of an erasure in answers. */
 export function toErasure({ partition, offset, request_id, user_id, forgotten_at, erased }: Erasure) {
-  const counts = Object.entries(erased).map(([type, count]) => [CATALOGUE[type as EventType].countName, count])
+  const counts = EVENT_TYPES.map((type) => [CATALOGUE[type].countName, erased[type]])
   return {
     request_id,
     user_id,
@@ -198,7 +198,7 @@ export const ERASURE_SCHEMA = {
     erased: {
       type: 'object',
       description: 'How many events were erased',
-      properties: { num_running_stats: COUNT, num_music_info: COUNT },
+      properties: Object.fromEntries(EVENT_TYPES.map((type) => [CATALOGUE[type].countName, COUNT])),
     },
     partition: { ...COUNT, description: 'Of the tombstone, in the topic `runify.forgotten_users`' },
     offset: COUNT,

@@ -1,4 +1,5 @@
 import { Failure } from '../../errors.ts'
+import { EVENT_TYPES, type EventType } from '../../events/catalogue.ts'
 import { FINGERPRINT_DIGITS, fingerprintOf } from '../../events/fingerprint.ts'
 import { MS_PER_HOUR } from '../../events/instant.ts'
 import { refuseOtherLog } from '../../log/place-in-log.ts'
@@ -6,7 +7,6 @@ import { FORGOTTEN_TOPIC, ForgottenUsers, type Tombstone } from '../../log/tombs
 import { uuidFromBytes } from '../columns.ts'
 import { isForgotten, topicOf } from '../event-queries.ts'
 import type { ForgetBatch, StoreBatch } from '../event-store.ts'
-import { ERASED_TYPES, type ErasedType } from '../event-store.ts'
 import type { Ending, MysqlDatabase } from './database.ts'
 import { literal, markAssignments, rowLiteral, uuidLiteral } from './literal.ts'
 import type { MysqlSession } from './session.ts'
@@ -23,7 +23,7 @@ export async function forgetUser<DB>(database: MysqlDatabase<DB>, batch: ForgetB
   const { partition, next, tombstone, mark } = batch
   if (!(await database.transact((session) => begin(session, batch)))) return
   if (tombstone !== undefined) {
-    for (const type of ERASED_TYPES) {
+    for (const type of EVENT_TYPES) {
       const erase = (session: MysqlSession) => eraseSome(session, { type, partition, tombstone })
       while ((await database.transact(erase)) === CHUNK_ROWS);
     }
@@ -94,8 +94,8 @@ async function begin(
     const ids = [request_id, user_id].map(uuidLiteral)
     await session.query(
       'INSERT IGNORE INTO forgotten_users (log_partition, log_offset, request_id, user_id, forgotten_at, by_time, ' +
-        'running_stats, music_info) ' +
-        `VALUES (${partition}, ${offset}, ${ids}, ${forgotten_at}, ${positions === undefined ? 1 : 0}, 0, 0)`,
+        `${EVENT_TYPES}) VALUES (${partition}, ${offset}, ${ids}, ${forgotten_at}, ` +
+        `${positions === undefined ? 1 : 0}, ${EVENT_TYPES.map(() => 0)})`,
     )
     const places = (positions ?? []).map((place) => {
       return `(${uuidLiteral(user_id)},${literal(place.topic)},${place.partition},${place.next})`
@@ -110,7 +110,7 @@ async function begin(
   return { keep: true, result: true }
 }
 
-type Some = { type: ErasedType; partition: number; tombstone: Tombstone & { offset: number } }
+type Some = { type: EventType; partition: number; tombstone: Tombstone & { offset: number } }
 type ErasedRow = { log_partition: number; log_offset: number; date_created: number; tail: string }
 
 /** Gives how many were erased. Locks in the order in which a writer does: the cursor, then the rows. */

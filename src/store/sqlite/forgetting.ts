@@ -1,5 +1,6 @@
 import { setImmediate as others } from 'node:timers/promises'
 import { Failure } from '../../errors.ts'
+import { EVENT_TYPES, type EventType } from '../../events/catalogue.ts'
 import { FINGERPRINT_DIGITS, fingerprintOf } from '../../events/fingerprint.ts'
 import { MS_PER_HOUR } from '../../events/instant.ts'
 import { refuseOtherLog } from '../../log/place-in-log.ts'
@@ -8,7 +9,6 @@ import { FORGOTTEN_TOPIC, ForgottenUsers } from '../../log/tombstone.ts'
 import { uuidToBytes } from '../columns.ts'
 import { isForgotten, topicOf } from '../event-queries.ts'
 import type { ForgetBatch, StoreBatch } from '../event-store.ts'
-import { ERASED_TYPES, type ErasedType } from '../event-store.ts'
 import { type SqliteConnection, transact } from './database.ts'
 
 /** What is erased in one transaction: some milliseconds, so that requests need not wait for a user of many events. */
@@ -48,7 +48,7 @@ export function prepareForgetting(database: SqliteConnection) {
   }
 
   /** Gives how many were erased. */
-  function eraseSome(type: ErasedType, partition: number, tombstone: NonNullable<ForgetBatch['tombstone']>): number {
+  function eraseSome(type: EventType, partition: number, tombstone: NonNullable<ForgetBatch['tombstone']>): number {
     const { keep, remove, uncount, tell } = statements.types[type]
     const find = database.prepare(
       `SELECT log_partition, log_offset, substr(hex(trace_id), -${FINGERPRINT_DIGITS}) AS tail, date_created
@@ -71,7 +71,7 @@ export function prepareForgetting(database: SqliteConnection) {
       const { partition, next, tombstone, mark } = batch
       if (!transact(database, () => begin(batch))) return
       if (tombstone !== undefined) {
-        for (const type of ERASED_TYPES) {
+        for (const type of EVENT_TYPES) {
           while (transact(database, () => eraseSome(type, partition, tombstone)) === CHUNK_ROWS) await others()
         }
       }
@@ -102,7 +102,7 @@ type ErasedRow = { log_partition: number; log_offset: number; date_created: numb
 
 function prepareStatements(database: SqliteConnection) {
   const types = Object.fromEntries(
-    ERASED_TYPES.map((type) => [
+    EVENT_TYPES.map((type) => [
       type,
       {
         keep: database.prepare(`INSERT OR IGNORE INTO erased_events VALUES (?, '${type}', ?, ?, ?, ?)`),
@@ -113,7 +113,7 @@ function prepareStatements(database: SqliteConnection) {
         ),
       },
     ]),
-  ) as Record<ErasedType, Record<'keep' | 'remove' | 'uncount' | 'tell', ReturnType<typeof database.prepare>>>
+  ) as Record<EventType, Record<'keep' | 'remove' | 'uncount' | 'tell', ReturnType<typeof database.prepare>>>
   return {
     types,
     cursor: database.prepare('SELECT next, log_id FROM stored_cursors WHERE topic = ? AND partition_id = ?'),
@@ -128,7 +128,7 @@ function prepareStatements(database: SqliteConnection) {
     ),
     add: database.prepare(
       'INSERT OR IGNORE INTO forgotten_users (log_partition, log_offset, request_id, user_id, forgotten_at, by_time, ' +
-        'running_stats, music_info) VALUES (?, ?, ?, ?, ?, ?, 0, 0)',
+        `${EVENT_TYPES}) VALUES (?, ?, ?, ?, ?, ?, ${EVENT_TYPES.map(() => 0)})`,
     ),
     addPosition: database.prepare(
       'INSERT INTO forgotten_positions (user_id, topic, partition_id, next) VALUES (?, ?, ?, ?) ' +

@@ -1,7 +1,7 @@
 import type { RunifyEvent } from '../../../events/catalogue.ts'
 import { type EpochMs, MS_PER_DAY } from '../../../events/instant.ts'
 import { addRun, type BestRuns, emptyBestRuns } from '../rollup/best-runs.ts'
-import { addEvent, EMPTY_ROLLUP, type Rollup } from '../rollup/rollup.ts'
+import { addEvent, EMPTY_ROLLUP, isSummed, type Rollup } from '../rollup/rollup.ts'
 
 /**
  * Events by the quarter hour in which they began, counted from 1970-01-01. An event's day in a time zone is the day of
@@ -38,6 +38,7 @@ export type DaysPart = {
 export function foldDays(events: Iterable<RunifyEvent>): DaysPart {
   const scopes = new Map<string | undefined, ScopePart>()
   for (const event of events) {
+    if (!isSummed(event)) continue
     const { user_id, timestamp } = event.fields
     addTo(scopes, user_id, event, timestamp)
     addTo(scopes, undefined, event, timestamp)

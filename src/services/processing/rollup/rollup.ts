@@ -1,4 +1,4 @@
-import type { RunifyEvent } from '../../../events/catalogue.ts'
+import type { EventType, RunifyEvent } from '../../../events/catalogue.ts'
 import { addExactly, type ExactSum, mergeSums, roundSum, ZERO_SUM } from './exact-sum.ts'
 
 /** What is known of a set of events; the events may come in any order, and sets may be merged. Metres and seconds. */
@@ -50,6 +50,13 @@ export function toStatistics(rollup: Readonly<Rollup>) {
   }
 }
 
+/** The types that have a part in sums; an event of another one is in none. */
+const SUMMED: readonly EventType[] = ['running_stats', 'music_info']
+
+export function isSummed({ type }: RunifyEvent): boolean {
+  return SUMMED.includes(type)
+}
+
 export function addEvent(rollup: Rollup, event: RunifyEvent): void {
   if (event.type === 'running_stats') {
     const { distance, duration } = event.fields
@@ -58,7 +65,7 @@ export function addEvent(rollup: Rollup, event: RunifyEvent): void {
     rollup.max_duration = larger(rollup.max_duration, duration)
     rollup.distance = addExactly(rollup.distance, distance)
     rollup.run_duration = addExactly(rollup.run_duration, duration)
-  } else {
+  } else if (event.type === 'music_info') {
     rollup.plays++
     rollup.song_duration = addExactly(rollup.song_duration, event.fields.song_duration)
   }
