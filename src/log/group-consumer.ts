@@ -39,7 +39,7 @@ const COMMIT_EVERY_MS = 500
 export class GroupConsumer {
   readonly #work: GroupWork
   /** What keeps it from working now; undefined while all is well. */
-  trouble: unknown
+  lastError: unknown
 
   constructor(work: GroupWork) {
     this.#work = work
@@ -54,7 +54,7 @@ export class GroupConsumer {
           retryMs = RETRY_MS
         })
       } catch (error) {
-        this.trouble = error
+        this.lastError = error
         this.#work.failed('consume', error)
         await sleep(retryMs, undefined, { signal }).catch(() => {})
         retryMs = Math.min(retryMs * 2, RETRY_MS_MAX)
@@ -68,7 +68,7 @@ export class GroupConsumer {
     const startAt = async (at: { topic: string; partition: number; logId: string }) => {
       const next = await this.#startOf(at)
       expected.set(`${at.topic}:${at.partition}`, next)
-      this.trouble = undefined
+      this.lastError = undefined
       return next
     }
     await using commits = new LazyCommits((cursors) =>
@@ -85,7 +85,7 @@ export class GroupConsumer {
         if (batch.gap !== undefined) removedUnread({ topic, partition, ...batch.gap })
         await handle(from > expectedFrom ? { ...batch, from: expectedFrom } : batch)
         commits.add({ topic, partition, next })
-        this.trouble = undefined
+        this.lastError = undefined
         worked()
       })
       // The embedded log and store never wait for anything: without this, catching up would keep requests waiting.

@@ -39,7 +39,7 @@ export const ERRORS_MAX = 100_000
 const RETRIES_MAX = 30
 
 type Part = { lines: number[]; texts: string[]; bytes: number; withoutId: number }
-type Tally = { accepted: number; rejected: number; errors?: (FieldProblem & { index: number })[] }
+type IntakeAnswer = { accepted: number; rejected: number; errors?: (FieldProblem & { index: number })[] }
 
 export type SendOptions = {
   /** Whether a line without an `event_id` gets one from its content, so that a file that is sent twice counts once. */
@@ -159,11 +159,11 @@ class FileSender {
   }
 
   /** While the log is unavailable the part is kept and sent again, where its events have ids: then none is doubled. */
-  async #post(type: EventType, { texts, lines, withoutId }: Part): Promise<Tally> {
+  async #post(type: EventType, { texts, lines, withoutId }: Part): Promise<IntakeAnswer> {
     const { signal } = this.#options
     for (let tried = 0; ; tried++) {
       try {
-        return await post<Tally>(`/receiver${CATALOGUE[type].path}`, texts.join('\n'), {
+        return await post<IntakeAnswer>(`/receiver${CATALOGUE[type].path}`, texts.join('\n'), {
           type: 'application/x-ndjson',
           signal,
         })

@@ -2,10 +2,10 @@ import { openReader, openStatistics, openStore } from '../../adapters.ts'
 import type { Config } from '../../config.ts'
 import { isFailure } from '../../errors.ts'
 import { lockFolder } from '../../log/folder-lock.ts'
-import type { CounterDeps } from '../../services/processing/counter.ts'
+import { backfill } from '../../services/processing/rebuild/backfill.ts'
 import type { Comparison, Difference } from '../../services/processing/rebuild/comparison.ts'
-import { refill } from '../../services/processing/rebuild/refill.ts'
-import type { StatisticsBeside } from '../../services/processing/store/statistics-store.ts'
+import type { StatisticsUpdaterDeps } from '../../services/processing/statistics-updater.ts'
+import type { ShadowStatistics } from '../../services/processing/store/statistics-store.ts'
 import { processingTelemetry } from '../../services/processing/telemetry.ts'
 import { createTelemetry } from '../../telemetry.ts'
 import type { Progress } from '../progress.ts'
@@ -23,7 +23,7 @@ export type Rebuilt = {
 const NAMED_MAX = 20
 
 /**
- * Counts all that the store has beside the live statistics, compares, and puts the recount in their place. On MySQL all
+ * Counts all that the store has into shadow statistics, compares them with the live ones, and puts them in their place. On MySQL all
  * may go on running; the embedded pair must be stopped.
  */
 export async function rebuildStatistics(config: Config, progress: Progress): Promise<Rebuilt> {
@@ -31,7 +31,7 @@ export async function rebuildStatistics(config: Config, progress: Progress): Pro
   if (config.store.kind === 'embedded') opened.use(lockFolder(config.dataDir))
   const reader = (await openReader(config)) ?? opened.use(await openStore(config.store))
   const live = opened.use(await openStatistics(config.store))
-  const beside = opened.use(await live.beside())
+  const shadow = opened.use(await live.shadow())
   let counted = 0
   const telemetry = {
     ...processingTelemetry(createTelemetry('rebuild', 'silent')),
@@ -40,31 +40,34 @@ export async function rebuildStatistics(config: Config, progress: Progress): Pro
       progress.addEvents(count)
     },
   }
-  const { statistics } = beside
+  const { statistics } = shadow
   let uncounted = 0
   const named: string[] = []
   // The log may not be within reach from here: who started this is told, and the statistics themselves say it.
-  const setAside: CounterDeps['setAside'] = async ({ partition, offset, event: { type, trace_id } }, detail) => {
+  const setAside: StatisticsUpdaterDeps['setAside'] = async (
+    { partition, offset, event: { type, trace_id } },
+    detail,
+  ) => {
     uncounted++
     if (named.length < NAMED_MAX) named.push(`${type} ${trace_id} at ${partition}:${offset}: ${detail}`)
   }
   const deps = { reader, statistics, telemetry, batchRecordsMax: config.batchRecordsMax, now: Date.now, setAside }
-  const countUpTo = (goal: Parameters<typeof refill>[1]) => refill(deps, goal)
-  const comparison = await compare(beside, async () => countUpTo(await live.cursors()), countUpTo)
+  const countUpTo = (goal: Parameters<typeof backfill>[1]) => backfill(deps, goal)
+  const comparison = await compare(shadow, async () => countUpTo(await live.cursors()), countUpTo)
   await countUpTo(undefined)
-  await beside.swapIn()
+  await shadow.swapIn()
   return { counted, comparison, uncounted, named }
 }
 
 /** The long way first, so that the moment of the live statistics that is compared is not held for long. */
 async function compare(
-  beside: StatisticsBeside,
+  shadow: ShadowStatistics,
   approach: () => Promise<void>,
-  countUpTo: Parameters<StatisticsBeside['compare']>[0],
+  countUpTo: Parameters<ShadowStatistics['compare']>[0],
 ): Promise<Comparison | string> {
   try {
     await approach()
-    return await beside.compare(countUpTo)
+    return await shadow.compare(countUpTo)
   } catch (error) {
     // Statistics of another store, or of a newer copy, are what this command is for.
     if (isFailure(error, 'position_conflict')) return error.message

@@ -115,7 +115,7 @@ async function rebuildStore(config: Config, progress: Progress): Promise<Awaited
     progress.addEvents(Math.max(0, passed - seen))
     seen = Math.max(seen, passed)
     if (goal.every((end) => nextOf(cursors, end) >= end.next)) return store.counts()
-    if (isFailure(consumer.trouble) && !consumer.trouble.retryable) throw consumer.trouble
+    if (isFailure(consumer.lastError) && !consumer.lastError.retryable) throw consumer.lastError
     await new Promise((resolve) => setTimeout(resolve, POLL_INTERVAL_MS))
   }
 }

@@ -48,7 +48,7 @@ export async function createAnomalyDetector(deps: AnomalyDetectorDeps): Promise<
     telemetry,
     checkReady: async () => {
       await anomalies.checkReady()
-      if (consumer.trouble !== undefined) throw consumer.trouble
+      if (consumer.lastError !== undefined) throw consumer.lastError
     },
   })
   addRoutes(server, deps)

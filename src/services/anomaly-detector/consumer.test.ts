@@ -38,7 +38,7 @@ test('an event whose anomaly the database refuses goes to the dead letters, and 
   const consuming = consumer.run(stop.signal)
   try {
     await t.waitFor(async () => assert.equal((await anomalies.cursors())[0]?.next, events.length), WAIT)
-    assert.equal(consumer.trouble, undefined)
+    assert.equal(consumer.lastError, undefined)
     const found = await anomalies.page({ by: 'timestamp', anomaly_type: 'LongRun', limit: 10 })
     assert.deepEqual(new Set(found.map(({ value }) => value)), new Set([50_000, 60_000]))
     const records = await log.read({ topic: DEAD_LETTER_TOPIC, partition: 0, from: 0, limit: 10 })

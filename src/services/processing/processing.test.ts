@@ -22,10 +22,10 @@ import { createTelemetry } from '../../telemetry.ts'
 import { StorageConsumer } from '../storage/consumer.ts'
 import { Forgetter } from '../storage/forgetter.ts'
 import { storageTelemetry } from '../storage/telemetry.ts'
-import { Counter } from './counter.ts'
 import { foldEvents } from './fold.ts'
 import { createProcessing } from './processing.ts'
 import { toStatistics } from './rollup/rollup.ts'
+import { StatisticsUpdater } from './statistics-updater.ts'
 import { openSqliteStatistics } from './store/sqlite/sqlite-statistics.ts'
 import type { StatisticsStore } from './store/statistics-store.ts'
 import { processingTelemetry } from './telemetry.ts'
@@ -93,7 +93,7 @@ describe('Statistics', () => {
       await using system = await openSystem({ partitions, batchRecordsMax: batches[0] })
       const { log, store, statistics } = system
       // Two that share a connection, and one with its own, as in another process.
-      const counters = [statistics[0], statistics[0], statistics[1]].map((its, index) =>
+      const updaters = [statistics[0], statistics[0], statistics[1]].map((its, index) =>
         countInto(its, store, batches[index] as number),
       )
       const delivered = new Set<RunifyEvent>()
@@ -111,13 +111,13 @@ describe('Statistics', () => {
           await log.append([encodeTombstone({ request_id: randomUUID(), user_id, forgotten_at })])
           await forgetter.catchUp()
         } else if ('count' in step)
-          await Promise.all(step.count.map((index) => (counters[index] as Counter).countNext()))
+          await Promise.all(step.count.map((index) => (updaters[index] as StatisticsUpdater).countNext()))
         else if (await knowsErasures(statistics[0], store))
           for (const range of [{}, ...ranges]) await assertRecount(statistics[0], store, range)
       }
 
       await stored(t, log, store)
-      while (!(await covers(statistics[0], store))) await Promise.all(counters.map((counter) => counter.countNext()))
+      while (!(await covers(statistics[0], store))) await Promise.all(updaters.map((updater) => updater.countNext()))
       for (const range of [{}, ...USERS.map((user_id) => ({ user_id })), ...ranges]) {
         await assertRecount(statistics[1], store, range)
       }
@@ -152,12 +152,12 @@ describe('Statistics', () => {
   test('cover what was counted and nothing that was stored later, and say so', async (t) => {
     await using system = await openSystem()
     const { log, store, statistics } = system
-    const counter = countInto(statistics[0], store)
-    assert.equal(await counter.countNext(), false)
+    const updater = countInto(statistics[0], store)
+    assert.equal(await updater.countNext(), false)
     assert.deepEqual(await statistics[0].cursors(), [])
     await append(log, [run(1)])
     await stored(t, log, store)
-    await counter.countNext()
+    await updater.countNext()
     await append(log, [run(2)])
     await stored(t, log, store)
     const { rollup, cursors } = await statistics[0].totals({})
@@ -182,7 +182,7 @@ describe('Counters', () => {
       countInto(statistics[1], store, 7),
       countInto(statistics[1], store, 11),
     ]
-    while (!(await covers(statistics[0], store))) await Promise.all(racers.map((counter) => counter.countNext()))
+    while (!(await covers(statistics[0], store))) await Promise.all(racers.map((updater) => updater.countNext()))
     assert.equal((await statistics[0].totals({})).rollup.runs, 500)
     assert.equal((await countedByMetric()) - before, 500, 'what was folded in vain is in no metric either')
     await assertRecount(statistics[0], store, {})
@@ -201,13 +201,13 @@ describe('Counters', () => {
 
     await using folder = await mkdtempDisposable(join(tmpdir(), 'runify-'))
     await using older = await openSqliteStore({ dir: folder.path })
-    const counter = countInto(statistics, older)
+    const updater = countInto(statistics, older)
     const copy = async (from: number, next: number) => {
       const { changes } = await full.store.changes({ after: [], limit: EVERYTHING })
       const events = changes.filter(({ offset }) => offset >= from && offset < next)
       await older.write({ type: 'running_stats', partition: 0, from, next, events })
     }
-    const refuses = () => assert.rejects(counter.countNext(), (error) => isFailure(error, 'position_conflict'))
+    const refuses = () => assert.rejects(updater.countNext(), (error) => isFailure(error, 'position_conflict'))
 
     await refuses()
     await copy(0, 4)
@@ -215,7 +215,7 @@ describe('Counters', () => {
     assert.deepEqual(await statistics.totals({}), counted)
 
     await copy(4, 10)
-    assert.equal(await counter.countNext(), false)
+    assert.equal(await updater.countNext(), false)
     assert.deepEqual(await statistics.totals({}), counted)
     const later = run(10)
     await older.write({
@@ -225,23 +225,23 @@ describe('Counters', () => {
       next: 11,
       events: [{ offset: 10, event: later }],
     })
-    await counter.countNext()
+    await updater.countNext()
     assert.equal((await statistics.totals({})).rollup.runs, 11)
     await assertRecount(statistics, older, {})
   })
 
-  test('keep their trouble until it is over, and try again by themselves', async (t) => {
+  test('keep their last error until it is over, and try again by themselves', async (t) => {
     await using system = await openSystem()
     const { log, store, statistics } = system
     const to = [{ topic: CATALOGUE.running_stats.topic, partition: 0, next: 2 }]
     await statistics[0].fold({ from: [], to, parts: foldEvents([run(0), run(1)]), now: 0 })
-    const counter = countInto(statistics[0], store)
+    const updater = countInto(statistics[0], store)
     const stop = new AbortController()
-    const running = counter.run(stop.signal)
+    const running = updater.run(stop.signal)
     try {
-      await t.waitFor(() => assert.ok(isFailure(counter.trouble, 'position_conflict')), WAIT)
+      await t.waitFor(() => assert.ok(isFailure(updater.lastError, 'position_conflict')), WAIT)
       await append(log, [run(0), run(1), run(2)])
-      await t.waitFor(() => assert.equal(counter.trouble, undefined), WAIT)
+      await t.waitFor(() => assert.equal(updater.lastError, undefined), WAIT)
       await t.waitFor(() => assertRecount(statistics[0], store, {}), WAIT)
     } finally {
       stop.abort()
@@ -409,8 +409,8 @@ async function openSystem({ partitions = 1, batchRecordsMax = 100 } = {}) {
   return { dir, log, store, statistics, [Symbol.asyncDispose]: () => all.disposeAsync() }
 }
 
-function countInto(statistics: StatisticsStore, reader: EventStore, batchRecordsMax = 100): Counter {
-  return new Counter({
+function countInto(statistics: StatisticsStore, reader: EventStore, batchRecordsMax = 100): StatisticsUpdater {
+  return new StatisticsUpdater({
     reader,
     statistics,
     telemetry,

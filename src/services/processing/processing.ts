@@ -7,13 +7,13 @@ import { writeDeadLetters } from '../../log/dead-letter.ts'
 import type { EventLog } from '../../log/event-log.ts'
 import { countBehind, LogEnds } from '../../log/log-ends.ts'
 import type { EventReader } from '../../store/event-store.ts'
-import { Counter, type CounterDeps } from './counter.ts'
 import { addDaily, checkDays, DAYS, SCOPE } from './days/daily-route.ts'
 import { addRecords } from './days/records-route.ts'
 import { addCountedHours } from './hourly-counts/counted-hours-route.ts'
 import { addPlayed } from './plays/played-route.ts'
 import { toStatistics } from './rollup/rollup.ts'
 import { AS_OF, COUNT, COUNT_OR_NULL } from './schemas.ts'
+import { StatisticsUpdater, type StatisticsUpdaterDeps } from './statistics-updater.ts'
 import type { StatisticsStore } from './store/statistics-store.ts'
 import type { ProcessingTelemetry } from './telemetry.ts'
 import { uncountedLetter } from './uncounted.ts'
@@ -27,13 +27,21 @@ export type ProcessingDeps = {
   telemetry: ProcessingTelemetry
 }
 
-/** A running Processing: its endpoint, and the counter that keeps the statistics up to date until it is disposed. */
+/** A running Processing: its endpoint, and the updater that keeps the statistics up to date until it is disposed. */
 export async function createProcessing(deps: ProcessingDeps): Promise<HttpServer> {
   const { log, reader, statistics, config, telemetry } = deps
   const { processingPeriodMs: periodMs, batchRecordsMax } = config
-  const setAside: CounterDeps['setAside'] = (event, detail) =>
+  const setAside: StatisticsUpdaterDeps['setAside'] = (event, detail) =>
     writeDeadLetters({ log, telemetry }, [uncountedLetter(event, detail)])
-  const counter = new Counter({ reader, statistics, telemetry, periodMs, batchRecordsMax, now: Date.now, setAside })
+  const updater = new StatisticsUpdater({
+    reader,
+    statistics,
+    telemetry,
+    periodMs,
+    batchRecordsMax,
+    now: Date.now,
+    setAside,
+  })
   const logEnds = new LogEnds(log, TOPICS)
   const server = await HttpServer.create({
     service: 'processing',
@@ -42,7 +50,7 @@ export async function createProcessing(deps: ProcessingDeps): Promise<HttpServer
     telemetry,
     checkReady: async () => {
       await statistics.checkReady()
-      if (counter.trouble !== undefined) throw counter.trouble
+      if (updater.lastError !== undefined) throw updater.lastError
     },
   })
 
@@ -77,7 +85,7 @@ export async function createProcessing(deps: ProcessingDeps): Promise<HttpServer
   addUsers(server, statistics)
 
   const stop = new AbortController()
-  const counting = counter.run(stop.signal)
+  const counting = updater.run(stop.signal)
   server.onDispose(async () => {
     stop.abort()
     await counting

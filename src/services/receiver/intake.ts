@@ -20,7 +20,7 @@ import { isBlank, LineSplitter, TOO_LONG } from './line-splitter.ts'
 import type { ReceiverTelemetry } from './telemetry.ts'
 
 /** What was done with the events of one request. `errors` are the first `ERRORS_MAX`. */
-export type Tally = { accepted: number; rejected: number; errors: IndexedError[] }
+export type IntakeResult = { accepted: number; rejected: number; errors: IndexedError[] }
 export type IndexedError = FieldError & { index: number }
 
 /** Where a clock and ids come from; tests choose their own. */
@@ -71,7 +71,7 @@ export class Intake {
   }
 
   /** The events of a JSON array: the good ones are kept, all in one append. */
-  async takeArray(type: EventType, body: Buffer): Promise<Tally> {
+  async takeArray(type: EventType, body: Buffer): Promise<IntakeResult> {
     const parsed = parseJson(body)
     if (!parsed.ok) throw notJson(parsed.detail)
     const items = parsed.value as unknown[]
@@ -79,7 +79,7 @@ export class Intake {
     // As for one event: only where there are more quotes than the events need can a member be there twice.
     const quotes = checks.reduce((sum, checked) => sum + (checked.ok ? quotesOf(type, checked.fields) : 0), 0)
     const repeated = quotes === countQuotes(body) ? [] : findRepeatedMembers(parsed.text)
-    const tally: Tally = { accepted: 0, rejected: 0, errors: [] }
+    const result: IntakeResult = { accepted: 0, rejected: 0, errors: [] }
     const records: NewRecord[] = []
     const indexes: number[] = []
     const repeatedByIndex = Map.groupBy(repeated, ({ pointer }) => Number(pointer.split('/')[1]))
@@ -90,17 +90,17 @@ export class Intake {
       if (checked.ok && twice === undefined) {
         records.push(toRecord(this.#accept(type, checked)))
         indexes.push(index)
-      } else reject(tally, index, checked.ok ? (twice as FieldError[]) : checked.errors)
+      } else reject(result, index, checked.ok ? (twice as FieldError[]) : checked.errors)
     }
     try {
       await this.#log.append(records)
-      tally.accepted = records.length
+      result.accepted = records.length
     } catch (error) {
       if (!(error instanceof RecordsTooLarge)) throw error
-      tally.accepted = records.length - error.indexes.length
-      rejectTooLarge(tally, error, indexes)
+      result.accepted = records.length - error.indexes.length
+      rejectTooLarge(result, error, indexes)
     }
-    return tally
+    return result
   }
 
   /**
@@ -108,22 +108,22 @@ export class Intake {
    * as fast as the log takes them. When the log or the body fails, the problem tells what was accepted until then; when
    * no more is to be read, `accepted` and `rejected` are all lines that were read, and the first of them.
    */
-  async takeStream(type: EventType, chunks: AsyncIterable<Buffer>, lineBytesMax: number): Promise<Tally> {
-    const tally: Tally = { accepted: 0, rejected: 0, errors: [] }
+  async takeStream(type: EventType, chunks: AsyncIterable<Buffer>, lineBytesMax: number): Promise<IntakeResult> {
+    const result: IntakeResult = { accepted: 0, rejected: 0, errors: [] }
     const splitter = new LineSplitter(lineBytesMax)
-    const parts = new PartQueue({ log: this.#log, telemetry: this.#telemetry, type, tally })
+    const parts = new PartQueue({ log: this.#log, telemetry: this.#telemetry, type, result })
     let index = 0
     let told = 0
     const tellRejected = () => {
-      if (tally.rejected > told) this.#telemetry.eventsRejected(type, tally.rejected - told)
-      told = tally.rejected
+      if (result.rejected > told) this.#telemetry.eventsRejected(type, result.rejected - told)
+      told = result.rejected
     }
     const takeLine = (line: Buffer | typeof TOO_LONG) => {
-      if (line === TOO_LONG) reject(tally, index++, [{ pointer: '', detail: `is longer than ${lineBytesMax} bytes` }])
+      if (line === TOO_LONG) reject(result, index++, [{ pointer: '', detail: `is longer than ${lineBytesMax} bytes` }])
       else if (!isBlank(line)) {
         const checked = checkEventText(type, line)
         if (checked.ok) parts.add(toRecord(this.#accept(type, checked)), index)
-        else reject(tally, index, checked.errors)
+        else reject(result, index, checked.errors)
         index++
       }
     }
@@ -139,11 +139,11 @@ export class Intake {
       await parts.finish()
       // Where it is the only line, all of them have been judged.
       if (isEndless && index > 1) throw endlessLine(index - 1)
-      return tally
+      return result
     } catch (error) {
       if (!isStopping(error)) await parts.settle()
-      else await parts.finish().catch((failure: unknown) => Promise.reject(withTally(failure, tally)))
-      throw withTally(error, tally)
+      else await parts.finish().catch((failure: unknown) => Promise.reject(withResult(failure, result)))
+      throw withResult(error, result)
     } finally {
       tellRejected()
     }
@@ -163,7 +163,7 @@ export class Intake {
   }
 }
 
-type PartQueueDeps = Pick<IntakeDeps, 'log' | 'telemetry'> & { type: EventType; tally: Tally }
+type PartQueueDeps = Pick<IntakeDeps, 'log' | 'telemetry'> & { type: EventType; result: IntakeResult }
 
 /** The parts of a stream on their way to the log. Counts as accepted what the log has confirmed, nothing else. */
 class PartQueue {
@@ -211,9 +211,9 @@ class PartQueue {
     this.#partBytes = 0
     // A part after one that failed would be out of order for a client that sends the rest again.
     if (this.#failure !== undefined) return
-    const { log, telemetry, type, tally } = this.#deps
+    const { log, telemetry, type, result } = this.#deps
     const taken = (count: number) => {
-      tally.accepted += count
+      result.accepted += count
       telemetry.eventsAccepted(type, count)
     }
     const sent = log.append(part).then(
@@ -221,7 +221,7 @@ class PartQueue {
       (error: unknown) => {
         if (error instanceof RecordsTooLarge) {
           taken(part.length - error.indexes.length)
-          rejectTooLarge(tally, error, indexes)
+          rejectTooLarge(result, error, indexes)
           return
         }
         if (isFailure(error)) telemetry.appendRefused(error.code, error)
@@ -248,15 +248,19 @@ function invalidEvent(errors: FieldError[]): HttpProblem {
   return new HttpProblem('invalid_event', detail, { errors })
 }
 
-function reject(tally: Tally, index: number, errors: readonly FieldError[]): void {
-  tally.rejected++
-  for (const error of errors) if (tally.errors.length < ERRORS_MAX) tally.errors.push({ index, ...error })
+function reject(result: IntakeResult, index: number, errors: readonly FieldError[]): void {
+  result.rejected++
+  for (const error of errors) if (result.errors.length < ERRORS_MAX) result.errors.push({ index, ...error })
 }
 
 /** `indexes` are the places of the append's records among all events. */
-function rejectTooLarge(tally: Tally, { indexes: which, message }: RecordsTooLarge, indexes: readonly number[]): void {
-  for (const one of which) reject(tally, indexes[one] as number, [{ pointer: '', detail: `is too large: ${message}` }])
-  tally.errors.sort((a, b) => a.index - b.index)
+function rejectTooLarge(
+  result: IntakeResult,
+  { indexes: which, message }: RecordsTooLarge,
+  indexes: readonly number[],
+): void {
+  for (const one of which) reject(result, indexes[one] as number, [{ pointer: '', detail: `is too large: ${message}` }])
+  result.errors.sort((a, b) => a.index - b.index)
 }
 
 function toRecord(event: RunifyEvent): NewRecord {
@@ -264,7 +268,7 @@ function toRecord(event: RunifyEvent): NewRecord {
 }
 
 /** What was accepted before it went wrong is in the log, so the client is told with the problem. */
-function withTally(error: unknown, { accepted, rejected, errors }: Tally): unknown {
+function withResult(error: unknown, { accepted, rejected, errors }: IntakeResult): unknown {
   const more = { accepted, rejected }
   if (error instanceof HttpProblem) {
     const detail = `${error.message}; ${accepted} events before that were accepted`

@@ -9,7 +9,7 @@ import type { Answer } from '../../http/fast-path.ts'
 import { HttpProblem } from '../../http/problem.ts'
 import { HttpServer } from '../../http/server.ts'
 import type { EventLog } from '../../log/event-log.ts'
-import { Intake, type Sources, SYSTEM_SOURCES, type Tally } from './intake.ts'
+import { Intake, type IntakeResult, type Sources, SYSTEM_SOURCES } from './intake.ts'
 import type { ReceiverTelemetry } from './telemetry.ts'
 
 /** How long bodies are still read after the server was told to stop. The append and the answer must have their time too. */
@@ -75,15 +75,15 @@ export async function createReceiver({
       if (mediaTypeOf(request) === 'application/x-ndjson') {
         forOneEvent(key)
         const chunks = streamBody(request, budget.stopping)
-        return answerTally(await intake.takeStream(type, chunks, config.lineBytesMax))
+        return answerResult(await intake.takeStream(type, chunks, config.lineBytesMax))
       }
       const body = await readBody(request, { bytesMax: config.bodyBytesMax, budget })
       if (isArray(body)) {
         forOneEvent(key)
-        const tally = await intake.takeArray(type, body)
-        telemetry.eventsAccepted(type, tally.accepted)
-        telemetry.eventsRejected(type, tally.rejected)
-        return answerTally(tally)
+        const result = await intake.takeArray(type, body)
+        telemetry.eventsAccepted(type, result.accepted)
+        telemetry.eventsRejected(type, result.rejected)
+        return answerResult(result)
       }
       const traceId = await intake.takeOne(type, body, key)
       telemetry.eventsAccepted(type, 1)
@@ -102,7 +102,7 @@ export async function createReceiver({
   }
 }
 
-function answerTally({ accepted, rejected, errors }: Tally): Answer {
+function answerResult({ accepted, rejected, errors }: IntakeResult): Answer {
   if (rejected === 0) return { status: 201, body: JSON.stringify({ accepted, rejected }) }
   if (accepted > 0) return { status: 207, body: JSON.stringify({ accepted, rejected, errors }) }
   throw new HttpProblem('invalid_events', `none of the ${rejected} events is valid`, {

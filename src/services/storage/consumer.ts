@@ -40,8 +40,8 @@ export class StorageConsumer {
   }
 
   /** What keeps it from working now; undefined while all is well. */
-  get trouble(): unknown {
-    return this.forgetter.trouble ?? this.#consumer.trouble
+  get lastError(): unknown {
+    return this.forgetter.lastError ?? this.#consumer.lastError
   }
 
   /** Runs until the signal aborts. */

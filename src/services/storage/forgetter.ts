@@ -27,7 +27,7 @@ export class Forgetter {
   /** Whether it has seen, since something failed, that the store's cursors are of this log. */
   #placed = false
   /** What keeps it from working now; undefined while all is well. */
-  trouble: unknown
+  lastError: unknown
 
   constructor(deps: ForgetterDeps) {
     this.#deps = deps
@@ -73,10 +73,10 @@ export class Forgetter {
       const logId = await log.logId(FORGOTTEN_TOPIC)
       for (const range of await log.partitions(FORGOTTEN_TOPIC)) await this.#forget(range, { cursors, logId })
       this.#placed = true
-      this.trouble = undefined
+      this.lastError = undefined
     } catch (error) {
       this.#placed = false
-      this.trouble = error
+      this.lastError = error
       telemetry.workFailed('forget', error)
       throw error
     }

@@ -2,17 +2,20 @@ import { invalidParameter } from '../../http/parameter.ts'
 import type { HttpProblem } from '../../http/problem.ts'
 import type { PageQuery } from '../../store/event-store.ts'
 
-type Place = Pick<PageQuery, 'by' | 'order'> & { after: NonNullable<PageQuery['after']> }
+type PagePosition = Pick<PageQuery, 'by' | 'order'> & { after: NonNullable<PageQuery['after']> }
 
 const FORM = /^(timestamp|date_created) (asc|desc) (-?\d{1,15}) ([0-9a-f-]{36})$/
 
 /** The place behind a page's last event, as an opaque text for the `cursor` parameter. */
-export function encodePageCursor({ by, order, after }: Place): string {
+export function encodePageCursor({ by, order, after }: PagePosition): string {
   return Buffer.from(`${by} ${order} ${after.time} ${after.trace_id}`).toString('base64url')
 }
 
 /** Reads a cursor back. It belongs to one way of ordering: under another it would skip events. */
-export function decodePageCursor(cursor: string, { by, order }: Pick<PageQuery, 'by' | 'order'>): Place['after'] {
+export function decodePageCursor(
+  cursor: string,
+  { by, order }: Pick<PageQuery, 'by' | 'order'>,
+): PagePosition['after'] {
   const match = FORM.exec(Buffer.from(cursor, 'base64url').toString('latin1'))
   if (match === null) throw invalid('is not a cursor of this service')
   if (match[1] !== by || match[2] !== order) throw invalid(`was made for by=${match[1]}&order=${match[2]}`)

@@ -31,7 +31,7 @@ export async function createStorage({ log, store, config, telemetry }: StorageDe
     telemetry,
     checkReady: async () => {
       await store.checkReady()
-      if (consumer.trouble !== undefined) throw consumer.trouble
+      if (consumer.lastError !== undefined) throw consumer.lastError
     },
   })
   addRoutes(server, store)

@@ -88,26 +88,26 @@ export async function emptyTables(session: MysqlSession, tables: readonly string
   return { keep: true, result: undefined }
 }
 
-/** Makes empty tables of the same form beside others, in the place of what was left there. */
-export async function makeBeside(session: MysqlSession, tables: readonly string[]): Promise<Ending<void>> {
-  await session.query(`DROP TABLE IF EXISTS ${tables.map(beside)}`)
-  for (const table of tables) await session.query(`CREATE TABLE ${beside(table)} LIKE ${table}`)
+/** Makes empty shadow tables of the same form, in the place of what was left there. */
+export async function createShadowTables(session: MysqlSession, tables: readonly string[]): Promise<Ending<void>> {
+  await session.query(`DROP TABLE IF EXISTS ${tables.map(shadowOf)}`)
+  for (const table of tables) await session.query(`CREATE TABLE ${shadowOf(table)} LIKE ${table}`)
   return { keep: true, result: undefined }
 }
 
-export async function dropBeside(session: MysqlSession, tables: readonly string[]): Promise<Ending<void>> {
-  await session.query(`DROP TABLE IF EXISTS ${tables.map(beside)}`)
+export async function dropShadowTables(session: MysqlSession, tables: readonly string[]): Promise<Ending<void>> {
+  await session.query(`DROP TABLE IF EXISTS ${tables.map(shadowOf)}`)
   return { keep: true, result: undefined }
 }
 
-/** Puts the tables beside in the place of the others, all at the same moment, as `emptyTables` does. */
-export async function swapBeside(session: MysqlSession, tables: readonly string[]): Promise<Ending<void>> {
+/** Puts the shadow tables in the place of the live ones, all at the same moment, as `emptyTables` does. */
+export async function swapShadowTables(session: MysqlSession, tables: readonly string[]): Promise<Ending<void>> {
   const old: Name = (table) => `${table}_old`
-  const there = await session.query<unknown[]>(`SHOW TABLES LIKE '${beside(tables[0] as string)}'`)
+  const there = await session.query<unknown[]>(`SHOW TABLES LIKE '${shadowOf(tables[0] as string)}'`)
   // Otherwise it was done before, and only the answer was lost.
   if (there.length > 0) {
     await session.query(`DROP TABLE IF EXISTS ${tables.map(old)}`)
-    const moves = tables.map((table) => `${table} TO ${old(table)}, ${beside(table)} TO ${table}`)
+    const moves = tables.map((table) => `${table} TO ${old(table)}, ${shadowOf(table)} TO ${table}`)
     await session.query(`RENAME TABLE ${moves}`)
   }
   await session.query(`DROP TABLE IF EXISTS ${tables.map(old)}`)
@@ -115,14 +115,14 @@ export async function swapBeside(session: MysqlSession, tables: readonly string[
 }
 
 /**
- * A statement on the tables beside instead. Literals hold nothing that a name could be taken for: texts that are not plain
+ * A statement on the shadow tables instead. Literals hold nothing that a name could be taken for: texts that are not plain
  * are hex digits, and plain ones stand between quotes, which are passed over.
  */
-export function renameToBeside(tables: readonly string[]): (sql: string) => string {
+export function renameToShadow(tables: readonly string[]): (sql: string) => string {
   const names = new RegExp(`'[^']*'|\\b(?:${tables.join('|')})\\b`, 'g')
-  return (sql) => sql.replace(names, (found) => (found.startsWith("'") ? found : beside(found)))
+  return (sql) => sql.replace(names, (found) => (found.startsWith("'") ? found : shadowOf(found)))
 }
 
-const beside: Name = (table) => `${table}_beside`
+const shadowOf: Name = (table) => `${table}_beside`
 
 type Name = (table: string) => string

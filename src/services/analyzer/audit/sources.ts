@@ -15,14 +15,14 @@ export type AuditedStore = Pick<EventStore, 'changes' | 'event'> & {
 const PAGE_EVENTS = 1000
 
 /** Where a service is: in this process, or at an address that may be known later, or not at all. */
-type Place<T> = {
+type Source<T> = {
   here: T | undefined
   url: () => string | undefined
   apiKey: () => string | undefined
 }
 
 /** The store in this process, or Storage by HTTP. Throws `store_unavailable` where nobody knows where that is. */
-export function findStore({ here, url, apiKey }: Place<EventStore>): () => Promise<AuditedStore> {
+export function findStore({ here, url, apiKey }: Source<EventStore>): () => Promise<AuditedStore> {
   if (here !== undefined) {
     const store = storeHere(here)
     return async () => store
@@ -45,7 +45,7 @@ type StatisticsHere = {
 }
 
 /** The statistics in this process, or Processing by HTTP. Throws `statistics_unavailable` where nobody knows where that is. */
-export function findCounted({ here, url, apiKey }: Place<StatisticsHere>): CountedReader {
+export function findCounted({ here, url, apiKey }: Source<StatisticsHere>): CountedReader {
   if (here !== undefined) {
     return async ({ from, to }) => {
       const { hours, uncounted, cursors } = await here.hours({ from: from / MS_PER_HOUR, to: to / MS_PER_HOUR })

@@ -3,7 +3,7 @@ import { Failure, isFailure } from '../../../errors.ts'
 import type { EpochMs } from '../../../events/instant.ts'
 import type { EventLog, LogRecord, TimedOffset } from '../../../log/event-log.ts'
 import { createRecordCache, type PlacedRecord } from '../record-cache.ts'
-import { NthSearch, type Place } from './nth-search.ts'
+import { NthSearch, type OffsetAtTime } from './nth-search.ts'
 import { type TimeAnchor, TimeAnchors } from './time-anchors.ts'
 import { sum, type TopicSnapshot, TopicSnapshots } from './topic-snapshot.ts'
 
@@ -211,7 +211,7 @@ export class NthRecords {
   ): Promise<{ search?: Found; looks: number }> {
     const { below, above } = this.#anchors.around(n)
     let looks = 0
-    const look = (time: EpochMs, known?: readonly Place[]) => {
+    const look = (time: EpochMs, known?: readonly OffsetAtTime[]) => {
       looks++
       return this.#look(snapshot, time, known)
     }
@@ -238,7 +238,7 @@ export class NthRecords {
   }
 
   /** @param known - what is known of each partition already; the others are asked for */
-  async #look({ at, logId }: TopicSnapshot, time: EpochMs, known?: readonly Place[]): Promise<TimeAnchor> {
+  async #look({ at, logId }: TopicSnapshot, time: EpochMs, known?: readonly OffsetAtTime[]): Promise<TimeAnchor> {
     const { log, topic } = this.#options
     const partitions = known?.flatMap((place, partition) => (place === undefined ? [partition] : []))
     const asked =

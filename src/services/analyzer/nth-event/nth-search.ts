@@ -3,7 +3,7 @@ import type { TimedOffset } from '../../../log/event-log.ts'
 import type { TimeAnchor } from './time-anchors.ts'
 
 /** Where the first record at or after a time is; undefined where it must be asked for. */
-export type Place = TimedOffset | undefined
+export type OffsetAtTime = TimedOffset | undefined
 
 /** How far the record that is looked at lies before where n is expected, in standard deviations. */
 const AIM_BEFORE = 0.5
@@ -75,7 +75,7 @@ export class NthSearch {
   }
 
   /** What a look at a time in between tells of each partition, as far as `low` and `high` have told it. */
-  known(time: EpochMs): Place[] {
+  known(time: EpochMs): OffsetAtTime[] {
     const { low, high } = this
     return high.offsets.map((end, partition) => {
       const offset = low.offsets[partition] ?? 0

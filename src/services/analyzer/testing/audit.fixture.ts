@@ -14,8 +14,8 @@ import { FORGOTTEN_TOPIC } from '../../../log/tombstone.ts'
 import type { EventStore } from '../../../store/event-store.ts'
 import { openSqliteStore } from '../../../store/sqlite/sqlite-store.ts'
 import { createTelemetry } from '../../../telemetry.ts'
-import { Counter } from '../../processing/counter.ts'
 import { createProcessing } from '../../processing/processing.ts'
+import { StatisticsUpdater } from '../../processing/statistics-updater.ts'
 import { openSqliteStatistics } from '../../processing/store/sqlite/sqlite-statistics.ts'
 import type { StatisticsStore } from '../../processing/store/statistics-store.ts'
 import { processingTelemetry } from '../../processing/telemetry.ts'
@@ -63,7 +63,7 @@ export async function openFlow(
   stack.use(database)
   const { store, statistics, sql, refuseSong } = database
   const config = readConfig({ PROCESSING_PERIOD_MS: '3600000' })
-  const counter = new Counter({
+  const updater = new StatisticsUpdater({
     reader: store,
     statistics,
     telemetry,
@@ -96,7 +96,7 @@ export async function openFlow(
       // Storage, where it runs, does it by itself.
       if (byHttp) await untilStored(log, store)
       else await storeAll(log, store)
-      while (counted && (await counter.countNext())) {}
+      while (counted && (await updater.countNext())) {}
     },
     [Symbol.asyncDispose]: () => all.disposeAsync(),
   }

@@ -167,7 +167,11 @@ async function keepTombstone(
   )
 }
 
-async function forgottenOf(session: MysqlSession, place: Place, users: readonly string[]): Promise<ForgottenUsers> {
+async function forgottenOf(
+  session: MysqlSession,
+  place: TopicPartition,
+  users: readonly string[],
+): Promise<ForgottenUsers> {
   const forgotten = new ForgottenUsers()
   for (const some of chunks(users, ROWS_MAX)) {
     const rows = await session.query<{ user_id: Uint8Array; forgotten_at: number }[]>(
@@ -185,7 +189,7 @@ async function forgottenOf(session: MysqlSession, place: Place, users: readonly 
   return forgotten
 }
 
-type Place = { topic: string; partition: number }
+type TopicPartition = { topic: string; partition: number }
 
 type CursorRow = { next: number; log_id: string | null }
 
@@ -200,7 +204,7 @@ async function lockCursor(
   return at
 }
 
-async function lockedCursor(session: MysqlSession, { topic, partition }: Place): Promise<CursorRow> {
+async function lockedCursor(session: MysqlSession, { topic, partition }: TopicPartition): Promise<CursorRow> {
   const where = `WHERE topic = ${literal(topic)} AND partition_id = ${partition}`
   const read = () => session.query<CursorRow[]>(`SELECT next, log_id FROM anomaly_cursors ${where} FOR UPDATE`)
   const [row] = await read()
@@ -239,7 +243,7 @@ async function putStates(session: MysqlSession, topic: string, states: EncodedSt
 /** Gives those that were not there; what the database does not take is added to `refused`. */
 async function insertNew(
   session: MysqlSession,
-  place: Place,
+  place: TopicPartition,
   { found, refused }: { found: readonly FoundAnomaly[]; refused: RefusedRecord[] },
 ): Promise<FoundAnomaly[]> {
   const fresh: FoundAnomaly[] = []
@@ -260,7 +264,7 @@ async function insertNew(
 /** In one go, and only when the database objects is it found out to which of them. */
 async function insertRows(
   session: MysqlSession,
-  place: Place,
+  place: TopicPartition,
   { found, refused }: { found: readonly FoundAnomaly[]; refused: RefusedRecord[] },
 ): Promise<void> {
   const values = found.map((one) => rowLiteral(toRow(place, one)))
@@ -282,7 +286,7 @@ async function insertRows(
 
 async function addCounts(
   session: MysqlSession,
-  { topic, partition }: Place,
+  { topic, partition }: TopicPartition,
   anomalies: readonly Anomaly[],
 ): Promise<void> {
   if (anomalies.length === 0) return

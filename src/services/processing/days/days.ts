@@ -1,11 +1,11 @@
 import type { LocalDays } from '../../../events/time-zone.ts'
-import { nextQuarter, placeIn } from '../rollup/packed-quarters.ts'
-import { Tally } from '../rollup/tally.ts'
+import { nextQuarter, positionIn } from '../rollup/packed-quarters.ts'
+import { RollupBuilder } from '../rollup/rollup-builder.ts'
 import type { SpanRow } from '../store/tables/day-tables.ts'
 import { QUARTER_MS, QUARTERS_PER_DAY } from './quarter-hours.ts'
 
 /** What is in a day, which is a number since 1970-01-01. */
-export type Day = { day: number; tally: Tally }
+export type Day = { day: number; builder: RollupBuilder }
 
 /** The day of a quarter hour, both counted from 1970-01-01. */
 export type DayOfQuarter = (quarter: number) => number
@@ -17,7 +17,7 @@ export function daysOfSpans(spans: readonly SpanRow[], calendar: LocalDays): Day
   let until = Number.NEGATIVE_INFINITY
   for (const { day: first, quarters } of spans) {
     const begin = first * QUARTERS_PER_DAY
-    const place = placeIn(quarters as Uint8Array)
+    const place = positionIn(quarters as Uint8Array)
     for (let quarter = nextQuarter(place); quarter !== -1; quarter = nextQuarter(place)) {
       const instant = (begin + quarter) * QUARTER_MS
       if (last === undefined || instant >= until) {
@@ -25,21 +25,21 @@ export function daysOfSpans(spans: readonly SpanRow[], calendar: LocalDays): Day
         until = calendar.until
         if (last?.day !== day) last = dayIn(days, day)
       }
-      last.tally.addPacked(place)
+      last.builder.addPacked(place)
     }
   }
   return days
 }
 
 /** As clients read it: sums of nothing are 0. */
-export function toDailyRow({ day, tally }: Day) {
+export function toDailyRow({ day, builder }: Day) {
   return {
     day,
-    num_running_stats: tally.runs,
-    total_distance: tally.distance.rounded(),
-    total_run_duration: tally.runDuration.rounded(),
-    num_music_info: tally.plays,
-    total_song_duration: tally.songDuration.rounded(),
+    num_running_stats: builder.runs,
+    total_distance: builder.distance.rounded(),
+    total_run_duration: builder.runDuration.rounded(),
+    num_music_info: builder.plays,
+    total_song_duration: builder.songDuration.rounded(),
   }
 }
 
@@ -51,7 +51,7 @@ function dayIn(days: Day[], day: number): Day {
   while (at > 0 && (days[at - 1] as Day).day > day) at--
   const before = days[at - 1]
   if (before?.day === day) return before
-  const begun = { day, tally: new Tally() }
+  const begun = { day, builder: new RollupBuilder() }
   days.splice(at, 0, begun)
   return begun
 }

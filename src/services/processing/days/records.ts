@@ -8,7 +8,7 @@ import {
   PACE_DISTANCES,
   paceOf,
 } from '../rollup/best-runs.ts'
-import { Tally } from '../rollup/tally.ts'
+import { RollupBuilder } from '../rollup/rollup-builder.ts'
 import type { Day } from './days.ts'
 import { QUARTER_MS, QUARTERS_PER_DAY } from './quarter-hours.ts'
 
@@ -19,7 +19,7 @@ export type Records = ReturnType<typeof recordsOf>
  * good it is the earlier one.
  */
 export function recordsOf({ best, days, time_zone }: { best: BestRuns; days: Day[]; time_zone: string | undefined }) {
-  const running = days.filter(({ tally }) => tally.runs > 0)
+  const running = days.filter(({ builder }) => builder.runs > 0)
   const weeks = sumBy(running, mondayOf)
   const months = sumBy(running, firstOfMonth)
   const bestMonth = longest(months)
@@ -76,14 +76,14 @@ function isDayIn(time_zone: string, day: number): boolean {
 /** Sums of the runs by what they have in common, which is a first day; in order. */
 function sumBy(days: readonly Day[], firstDayOf: (day: number) => number): Day[] {
   const sums: Day[] = []
-  for (const { day, tally } of days) {
+  for (const { day, builder } of days) {
     const first = firstDayOf(day)
     let sum = sums.at(-1)
     if (sum?.day !== first) {
-      sum = { day: first, tally: new Tally() }
+      sum = { day: first, builder: new RollupBuilder() }
       sums.push(sum)
     }
-    sum.tally.addRuns(tally)
+    sum.builder.addRuns(builder)
   }
   return sums
 }
@@ -92,7 +92,7 @@ function longest(sums: readonly Day[]): Day | undefined {
   let best: Day | undefined
   let metres = 0
   for (const sum of sums) {
-    const distance = sum.tally.distance.rounded()
+    const distance = sum.builder.distance.rounded()
     if (distance > metres) [best, metres] = [sum, distance]
   }
   return best
@@ -100,13 +100,13 @@ function longest(sums: readonly Day[]): Day | undefined {
 
 function toPeriod(sum: Day | undefined, more: number) {
   if (sum === undefined) return null
-  const { day, tally } = sum
+  const { day, builder } = sum
   return {
     begin: dayText(day),
     end: dayText(day + more),
-    num_running_stats: tally.runs,
-    total_distance: tally.distance.rounded(),
-    total_run_duration: tally.runDuration.rounded(),
+    num_running_stats: builder.runs,
+    total_distance: builder.distance.rounded(),
+    total_run_duration: builder.runDuration.rounded(),
   }
 }
 

@@ -10,7 +10,7 @@ import type { CountedHour, HoursPart } from '../hourly-counts/counted-hours.ts'
 import { monthOf, type PlayList, type PlaysPart } from '../plays/plays.ts'
 import { decodeBestRuns, emptyBestRuns, mergeBestRuns } from '../rollup/best-runs.ts'
 import { mergeSums } from '../rollup/exact-sum.ts'
-import { nextQuarter, placeIn, readRollup } from '../rollup/packed-quarters.ts'
+import { nextQuarter, positionIn, readRollup } from '../rollup/packed-quarters.ts'
 import { EMPTY_ROLLUP, mergeRollups, type Rollup } from '../rollup/rollup.ts'
 import type { UncountedPlace } from '../uncounted.ts'
 
@@ -98,7 +98,7 @@ export function sameErasures(cursors: Cursors, from: Cursors): boolean {
 }
 
 /** The rows of all users that begin on the same day → those of everybody of the days that they span. */
-export class Everybody {
+export class GlobalDays {
   readonly #days = new Map<number, Quarters>()
   #best = emptyBestRuns()
   readonly #week: number
@@ -109,7 +109,7 @@ export class Everybody {
 
   add({ best, quarters }: { best: Uint8Array; quarters: Uint8Array }): void {
     this.#best = mergeBestRuns(this.#best, decodeBestRuns(best))
-    const place = placeIn(quarters)
+    const place = positionIn(quarters)
     for (let quarter = nextQuarter(place); quarter !== -1; quarter = nextQuarter(place)) {
       const day = this.#week + Math.floor(quarter / QUARTERS_PER_DAY)
       let within = this.#days.get(day)

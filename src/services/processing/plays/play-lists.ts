@@ -1,5 +1,5 @@
 import { type Kysely, type RawBuilder, sql } from 'kysely'
-import { dayFinder } from '../days/history.ts'
+import { dayFinder } from '../days/day-statistics.ts'
 import { QUARTER_MS } from '../days/quarter-hours.ts'
 import { type QuarterRange, quarterRanges } from '../days/quarter-ranges.ts'
 import type { Coverage, PlayedQuery } from '../query.ts'

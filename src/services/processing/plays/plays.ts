@@ -18,7 +18,7 @@ export type PlaysPart = {
   lists: readonly (Count & { list: PlayList; item: Buffer })[]
 }
 
-/** Everybody's of all time. */
+/** The global totals of all time. */
 export type PlayList = 'songs' | 'artists'
 
 /**

@@ -2,7 +2,7 @@ import { type Kysely, type RawBuilder, sql } from 'kysely'
 import type { ColumnValue } from '../../../store/columns.ts'
 import { decodeBestRuns } from '../rollup/best-runs.ts'
 import { addExactly, type ExactSum, roundSum } from '../rollup/exact-sum.ts'
-import { nextQuarter, placeIn, readRollup, unpackRollup } from '../rollup/packed-quarters.ts'
+import { nextQuarter, positionIn, readRollup, unpackRollup } from '../rollup/packed-quarters.ts'
 import type { Rollup } from '../rollup/rollup.ts'
 import { KEYS, sumOf } from '../store/tables/play-tables.ts'
 import type { StatisticsDatabase, StatisticsTable } from '../store/tables/statistics-tables.ts'
@@ -38,7 +38,7 @@ const TABLES: Record<Compared, { key: readonly string[]; says: (row: Row) => obj
   scope_totals: { key: ['scope'], says: (row) => ({ ...totalOf(row), best: bestOf(row) }) },
   quarter_hours: {
     key: ['scope', 'day'],
-    // Everybody's best runs of a day are in no answer, and where somebody was forgotten they are only those of the week.
+    // The global best runs of a day are in no answer, and where somebody was forgotten they are only those of the week.
     says: (row) => ({ ...totalOf(row), ...(isOfUser(row) && { best: bestOf(row) }), ...quartersOf(row) }),
   },
   counted_hours: { key: ['hour', 'type'], says: ({ events, fingerprint }) => ({ events, fingerprint }) },
@@ -156,7 +156,7 @@ function bestOf({ best }: Row): object {
 }
 
 function quartersOf({ quarters }: Row): object {
-  const place = placeIn(quarters as Uint8Array)
+  const place = positionIn(quarters as Uint8Array)
   const read: Record<number, object> = {}
   for (let quarter = nextQuarter(place); quarter !== -1; quarter = nextQuarter(place)) {
     read[quarter] = plainRollup(readRollup(place))

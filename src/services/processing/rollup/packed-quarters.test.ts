@@ -8,13 +8,13 @@ import {
   addQuarters,
   nextQuarter,
   packRollup,
-  placeIn,
+  positionIn,
   readRollup,
   skipRollup,
   unpackRollup,
 } from './packed-quarters.ts'
 import { addEvent, EMPTY_ROLLUP, mergeRollups, type Rollup, toStatistics } from './rollup.ts'
-import { Tally } from './tally.ts'
+import { RollupBuilder } from './rollup-builder.ts'
 
 const anyPlaced = fc.record({
   quarter: fc.oneof(fc.constantFrom(0, 1, 2, 95, 671), fc.nat(671)),
@@ -36,7 +36,7 @@ function quartersOf(placed: readonly { quarter: number; event: RunifyEvent }[]):
 }
 
 function unpack(bytes: Uint8Array): [number, Rollup][] {
-  const place = placeIn(bytes)
+  const place = positionIn(bytes)
   const found: [number, Rollup][] = []
   for (let quarter = nextQuarter(place); quarter !== -1; quarter = nextQuarter(place)) {
     found.push([quarter, readRollup(place)])
@@ -61,15 +61,15 @@ describe('Packed quarters', () => {
   test('are tallied to what merging them gives, some of them left out', () => {
     const property = fc.property(fc.array(anyPlaced, { maxLength: 30 }), fc.func(fc.boolean()), (placed, isWanted) => {
       const quarters = quartersOf(placed)
-      const place = placeIn(addQuarters(undefined, quarters))
-      const tally = new Tally()
+      const place = positionIn(addQuarters(undefined, quarters))
+      const builder = new RollupBuilder()
       for (let quarter = nextQuarter(place); quarter !== -1; quarter = nextQuarter(place)) {
-        if (isWanted(quarter)) tally.addPacked(place)
+        if (isWanted(quarter)) builder.addPacked(place)
         else skipRollup(place)
       }
       const wanted = [...quarters].filter(([quarter]) => isWanted(quarter)).map(([, rollup]) => rollup)
       const merged = wanted.reduce<Readonly<Rollup>>(mergeRollups, EMPTY_ROLLUP)
-      assert.deepEqual(toStatistics(tally.rollup()), toStatistics(merged))
+      assert.deepEqual(toStatistics(builder.rollup()), toStatistics(merged))
     })
     fc.assert(property, { numRuns: 200 })
   })

@@ -36,19 +36,19 @@ export type RollupHead = {
 const head: RollupHead = { runs: 0, plays: 0, distances: 0, durations: 0, songs: 0, distanceMax: 0, durationMax: 0 }
 
 /**
- * Reads the head of the rollup at the place, and moves the place to the doubles of its sums. Always the same object, which
+ * Reads the head of the rollup at the position, and moves the position to the doubles of its sums. Always the same object, which
  * holds until the next is read: a user's history has a hundred thousand of them.
  */
-export function readHead(place: Place): Readonly<RollupHead> {
-  const { view } = place
-  head.runs = readCount(place)
-  head.plays = readCount(place)
-  head.distances = view.getUint8(place.at)
-  head.durations = view.getUint8(place.at + 1)
-  head.songs = view.getUint8(place.at + 2)
-  place.at += 3
-  head.distanceMax = head.runs > 1 ? readDouble(place) : 0
-  head.durationMax = head.runs > 1 ? readDouble(place) : 0
+export function readHead(position: PackedPosition): Readonly<RollupHead> {
+  const { view } = position
+  head.runs = readCount(position)
+  head.plays = readCount(position)
+  head.distances = view.getUint8(position.at)
+  head.durations = view.getUint8(position.at + 1)
+  head.songs = view.getUint8(position.at + 2)
+  position.at += 3
+  head.distanceMax = head.runs > 1 ? readDouble(position) : 0
+  head.durationMax = head.runs > 1 ? readDouble(position) : 0
   return head
 }
 
@@ -78,30 +78,30 @@ export function addQuarters(before: Uint8Array | undefined, added: Quarters): Ui
 }
 
 /** Where a reader stands in packed bytes. */
-export type Place = { view: DataView; at: number }
+export type PackedPosition = { view: DataView; at: number }
 
-export function placeIn(bytes: Uint8Array): Place {
+export function positionIn(bytes: Uint8Array): PackedPosition {
   return { view: viewOf(bytes), at: 0 }
 }
 
-/** The number of the next quarter, and the place at its rollup; -1 at the end. */
-export function nextQuarter(place: Place): number {
-  if (place.at >= place.view.byteLength) return -1
-  const quarter = place.view.getUint16(place.at, true)
-  place.at += HEAD_BYTES
+/** The number of the next quarter, and the position at its rollup; -1 at the end. */
+export function nextQuarter(position: PackedPosition): number {
+  if (position.at >= position.view.byteLength) return -1
+  const quarter = position.view.getUint16(position.at, true)
+  position.at += HEAD_BYTES
   return quarter
 }
 
-/** Moves the place behind the rollup of `nextQuarter`. */
-export function skipRollup(place: Place): void {
-  place.at += place.view.getUint16(place.at - 2, true)
+/** Moves the position behind the rollup of `nextQuarter`. */
+export function skipRollup(position: PackedPosition): void {
+  position.at += position.view.getUint16(position.at - 2, true)
 }
 
-export function readRollup(place: Place): Rollup {
-  const { runs, plays, distances, durations, songs, distanceMax, durationMax } = readHead(place)
-  const distance = readSum(place, distances)
-  const run_duration = readSum(place, durations)
-  const song_duration = readSum(place, songs)
+export function readRollup(position: PackedPosition): Rollup {
+  const { runs, plays, distances, durations, songs, distanceMax, durationMax } = readHead(position)
+  const distance = readSum(position, distances)
+  const run_duration = readSum(position, durations)
+  const song_duration = readSum(position, songs)
   return {
     runs,
     plays,
@@ -114,26 +114,26 @@ export function readRollup(place: Place): Rollup {
 }
 
 /** LEB128 of a whole number up to 2^53, nearly always one byte. */
-function readCount(place: Place): number {
-  let byte = place.view.getUint8(place.at++)
+function readCount(position: PackedPosition): number {
+  let byte = position.view.getUint8(position.at++)
   if (byte < 0x80) return byte
   let count = byte & 0x7f
   for (let unit = 0x80; byte >= 0x80; unit *= 0x80) {
-    byte = place.view.getUint8(place.at++)
+    byte = position.view.getUint8(position.at++)
     count += (byte & 0x7f) * unit
   }
   return count
 }
 
-export function readDouble(place: Place): number {
-  const value = place.view.getFloat64(place.at, true)
-  place.at += 8
+export function readDouble(position: PackedPosition): number {
+  const value = position.view.getFloat64(position.at, true)
+  position.at += 8
   return value
 }
 
-function readSum(place: Place, doubles: number): ExactSum {
+function readSum(position: PackedPosition, doubles: number): ExactSum {
   const sum: number[] = []
-  for (let index = 0; index < doubles; index++) sum.push(readDouble(place))
+  for (let index = 0; index < doubles; index++) sum.push(readDouble(position))
   return sum
 }
 
@@ -157,7 +157,7 @@ function copy(at: number, bytes: Uint8Array): number {
   return at + bytes.length
 }
 
-/** Writes into the scratch bytes, which must have room, and gives the place behind it. */
+/** Writes into the scratch bytes, which must have room, and gives the position behind it. */
 function writeRollup(at: number, rollup: Readonly<Rollup>): number {
   const { runs, plays, max_distance, max_duration, distance, run_duration, song_duration } = rollup
   let next = writeCount(writeCount(at, runs), plays)

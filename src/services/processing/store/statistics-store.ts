@@ -1,6 +1,6 @@
 import type { EpochMs } from '../../../events/instant.ts'
 import type { Cursors, KeptCursor, PartitionCursor } from '../../../log/position.ts'
-import type { DailyTotals, Totals } from '../days/history.ts'
+import type { DailyTotals, Totals } from '../days/day-statistics.ts'
 import type { Records } from '../days/records.ts'
 import type { ErasedUser } from '../erasure/erasing.ts'
 import type { FoldOutcome, FoldParts } from '../fold.ts'
@@ -24,7 +24,7 @@ export type Fold = {
 }
 
 /** Until it is disposed of, which throws it away. Nobody else counts into it. */
-export type StatisticsBeside = AsyncDisposable & {
+export type ShadowStatistics = AsyncDisposable & {
   statistics: StatisticsStore
 
   /**
@@ -90,7 +90,7 @@ export interface StatisticsStore extends AsyncDisposable {
   users(of: UsersQuery): Promise<CountedUsers>
 
   /** Empty statistics beside these, in the same place, to be counted anew. What another has begun there is thrown away. */
-  beside(): Promise<StatisticsBeside>
+  shadow(): Promise<ShadowStatistics>
 
   /** Forgets everything, whole or not at all, also while others fold: they count anew from the beginning. */
   clear(): Promise<void>

@@ -17,8 +17,8 @@ import type { EventStore } from '../../../store/event-store.ts'
 import { createTelemetry } from '../../../telemetry.ts'
 import { createStorage } from '../../storage/storage.ts'
 import { storageTelemetry } from '../../storage/telemetry.ts'
-import { Counter } from '../counter.ts'
 import { foldEvents } from '../fold.ts'
+import { StatisticsUpdater } from '../statistics-updater.ts'
 import { openSqliteStatistics } from '../store/sqlite/sqlite-statistics.ts'
 import type { StatisticsStore } from '../store/statistics-store.ts'
 import { processingTelemetry } from '../telemetry.ts'
@@ -46,7 +46,7 @@ export function erasingFlowContract(name: string, open: () => Promise<FlowPlaces
     await using system = new AsyncDisposableStack()
     const storages = [await startStorage(system, places), await startStorage(system, places)]
     const [one, other] = storages as [Started, Started]
-    const counters = [
+    const updaters = [
       await startCounter(system, places, { reader: one.store, batch: 30 }),
       await startCounter(system, places, { reader: new HttpEventReader({ url: other.address }), batch: 50 }),
     ]
@@ -68,12 +68,12 @@ export function erasingFlowContract(name: string, open: () => Promise<FlowPlaces
       await appending
       if (round === 2) {
         // As if it had been killed: what it was at is left to the others.
-        counters[0]?.abandon()
-        counters[0] = await startCounter(system, places, { reader: other.store, batch: 17 })
+        updaters[0]?.abandon()
+        updaters[0] = await startCounter(system, places, { reader: other.store, batch: 17 })
       }
     }
     await t.waitFor(async () => assert.ok(await isStored(log, one.store)), WAIT)
-    const { statistics } = counters[1] as Counting
+    const { statistics } = updaters[1] as Counting
     await t.waitFor(async () => {
       assert.equal(formatCursors(await statistics.cursors()), formatCursors(await one.store.cursors()))
     }, WAIT)
@@ -169,10 +169,10 @@ type Counting = { statistics: StatisticsStore; abandon: () => void }
 async function startCounter(
   system: AsyncDisposableStack,
   { openStatistics }: FlowPlaces,
-  { reader, batch }: { reader: ConstructorParameters<typeof Counter>[0]['reader']; batch: number },
+  { reader, batch }: { reader: ConstructorParameters<typeof StatisticsUpdater>[0]['reader']; batch: number },
 ): Promise<Counting> {
   const statistics = system.use(await openStatistics())
-  const counter = new Counter({
+  const updater = new StatisticsUpdater({
     reader,
     statistics,
     telemetry,
@@ -182,7 +182,7 @@ async function startCounter(
     setAside: () => assert.fail(),
   })
   const stop = new AbortController()
-  const running = counter.run(stop.signal)
+  const running = updater.run(stop.signal)
   system.defer(async () => {
     stop.abort()
     await running

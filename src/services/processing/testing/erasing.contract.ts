@@ -91,9 +91,9 @@ export function erasingContract({ open }: StatisticsAdapter): void {
         assert.deepEqual(await answersOf(await place.openAgain(), USERS), await answersOf(fresh.statistics, USERS))
 
         {
-          await using beside = await statistics.beside()
-          await beside.statistics.fold({ from: [], to: from, parts, now: 1 })
-          const { different, differences } = await beside.compare(async () => {})
+          await using shadow = await statistics.shadow()
+          await shadow.statistics.fold({ from: [], to: from, parts, now: 1 })
+          const { different, differences } = await shadow.compare(async () => {})
           assert.deepEqual([different, differences], [0, []])
         }
 

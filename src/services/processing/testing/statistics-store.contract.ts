@@ -5,16 +5,16 @@ import { CATALOGUE, EVENT_TYPES, type RunifyEvent } from '../../../events/catalo
 import { dayOf, formatDay, MS_PER_DAY, MS_PER_HOUR, parseDay } from '../../../events/instant.ts'
 import { anyEvent, anyInstant } from '../../../events/testing/event.arbitrary.ts'
 import { type Cursors, formatCursors, nextOf, type PartitionCursor } from '../../../log/position.ts'
-import type { Totals } from '../days/history.ts'
+import type { Totals } from '../days/day-statistics.ts'
 import { foldDays } from '../days/quarter-hours.ts'
 import { foldEvents } from '../fold.ts'
 import type { CountedHour } from '../hourly-counts/counted-hours.ts'
 import { EMPTY_ROLLUP, toStatistics } from '../rollup/rollup.ts'
 import type { StatisticsStore } from '../store/statistics-store.ts'
-import { besideContract } from './beside.contract.ts'
 import { chosenEvents, recountDays, recountRecords } from './days.reference.ts'
 import { erasingContract } from './erasing.contract.ts'
 import { playedContract } from './played.contract.ts'
+import { shadowContract } from './shadow.contract.ts'
 import { uncountedContract } from './uncounted.contract.ts'
 import { usersContract } from './users.contract.ts'
 import { anyTurningInstant, anyZone, HARD_ZONES } from './zones.arbitrary.ts'
@@ -39,7 +39,7 @@ export function statisticsStoreContract(adapter: StatisticsAdapter): void {
     describe('hours', () => hoursContract(adapter))
     describe('played', () => playedContract(adapter))
     describe('users', () => usersContract(adapter))
-    describe('statistics beside', () => besideContract(adapter))
+    describe('shadow statistics', () => shadowContract(adapter))
     describe('erase', () => erasingContract(adapter))
     describe('what cannot be counted', () => uncountedContract(adapter))
     describe('several instances', () => instanceContract(adapter))

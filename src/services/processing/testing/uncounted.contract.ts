@@ -10,14 +10,14 @@ import type { Cursors } from '../../../log/position.ts'
 import { FORGOTTEN_TOPIC } from '../../../log/tombstone.ts'
 import type { EventReader, StoredEvent } from '../../../store/event-store.ts'
 import { createTelemetry } from '../../../telemetry.ts'
-import { Counter, type CounterDeps } from '../counter.ts'
 import { reckonErasure } from '../erasure/erasing.ts'
 import { foldHours } from '../hourly-counts/counted-hours.ts'
-import { refill } from '../rebuild/refill.ts'
+import { backfill } from '../rebuild/backfill.ts'
+import { StatisticsUpdater, type StatisticsUpdaterDeps } from '../statistics-updater.ts'
 import type { StatisticsStore } from '../store/statistics-store.ts'
 import { processingTelemetry } from '../telemetry.ts'
-import { Feed } from './beside.contract.ts'
 import { REFUSED_SONG } from './refused-song.fixture.ts'
+import { Feed } from './shadow.contract.ts'
 import { answersOf } from './statistics.probe.ts'
 import type { StatisticsAdapter } from './statistics-store.contract.ts'
 
@@ -32,7 +32,7 @@ const anyCounted = fc.oneof(anyEvent('running_stats', few), anyEvent('music_info
 const ALL_HOURS = { from: -1e6, to: 1e6 }
 const EVENTS = 250
 
-/** What every store does about an event that cannot be counted, and a counter with it. */
+/** What every store does about an event that cannot be counted, and a updater with it. */
 export function uncountedContract({ open }: StatisticsAdapter): void {
   test('an event that the database refuses is set aside, and all others are counted once, by whomever', async () => {
     await using place = await open()
@@ -42,24 +42,24 @@ export function uncountedContract({ open }: StatisticsAdapter): void {
     const feed = new Feed(events)
     feed.show(EVENTS)
     const told: StoredEvent[] = []
-    const setAside: CounterDeps['setAside'] = async (event, detail) => {
+    const setAside: StatisticsUpdaterDeps['setAside'] = async (event, detail) => {
       assert.match(
         detail,
         /^the statistics' database refuses what it adds: (not this song|ER_CHECK_CONSTRAINT_VIOLATED)$/,
       )
       told.push(event)
     }
-    const counters = [place.statistics, await place.openAgain()].map((statistics, index) =>
-      counterOf({ statistics, reader: feed, batchRecordsMax: 90 + index, setAside }),
+    const updaters = [place.statistics, await place.openAgain()].map((statistics, index) =>
+      updaterOf({ statistics, reader: feed, batchRecordsMax: 90 + index, setAside }),
     )
-    await untilCounted(counters)
+    await untilCounted(updaters)
 
     const left = events.filter((_, index) => !refused.includes(index))
     const gone = events.filter((_, index) => refused.includes(index))
     assert.deepEqual(new Set(told.map(({ event }) => event)), new Set(gone))
     await checkCounted(place.statistics, { left, gone, reader: feed })
     await using fresh = await open()
-    await refill({ ...depsOf(fresh.statistics), reader: feedOf(left) }, undefined)
+    await backfill({ ...depsOf(fresh.statistics), reader: feedOf(left) }, undefined)
     assert.deepEqual(await answersOf(place.statistics, USERS), await answersOf(fresh.statistics, USERS))
 
     // Everything begins anew.
@@ -82,20 +82,20 @@ export function uncountedContract({ open }: StatisticsAdapter): void {
     const feed = new Feed(events)
     feed.show(EVENTS)
     const told: string[] = []
-    const setAside: CounterDeps['setAside'] = async ({ event }) => void told.push(event.trace_id)
-    await untilCounted([counterOf({ statistics: place.statistics, reader: feed, batchRecordsMax: 100, setAside })])
+    const setAside: StatisticsUpdaterDeps['setAside'] = async ({ event }) => void told.push(event.trace_id)
+    await untilCounted([updaterOf({ statistics: place.statistics, reader: feed, batchRecordsMax: 100, setAside })])
     assert.deepEqual(new Set(told), new Set(gone.map(({ trace_id }) => trace_id)))
     await checkCounted(place.statistics, { left, gone, reader: feed })
 
     // A recount does the same, tells it once, and is found equal.
     {
-      await using beside = await place.statistics.beside()
-      const deps = { ...depsOf(beside.statistics), reader: feed, setAside }
-      await refill(deps, await place.statistics.cursors())
-      const { different, differences } = await beside.compare((cursors) => refill(deps, cursors))
+      await using shadow = await place.statistics.shadow()
+      const deps = { ...depsOf(shadow.statistics), reader: feed, setAside }
+      await backfill(deps, await place.statistics.cursors())
+      const { different, differences } = await shadow.compare((cursors) => backfill(deps, cursors))
       assert.deepEqual([different, differences], [0, []])
-      await refill(deps, undefined)
-      await beside.swapIn()
+      await backfill(deps, undefined)
+      await shadow.swapIn()
     }
     assert.equal(told.length, 2 * gone.length)
     await checkCounted(place.statistics, { left, gone, reader: feed })
@@ -112,15 +112,15 @@ export function uncountedContract({ open }: StatisticsAdapter): void {
     const setAside = async () => {
       if (++tries < 3) throw away
     }
-    const counter = counterOf({ statistics: place.statistics, reader: feed, batchRecordsMax: 100, setAside })
+    const updater = updaterOf({ statistics: place.statistics, reader: feed, batchRecordsMax: 100, setAside })
     for (let failures = 0; failures < 2; ) {
-      await counter.countNext().catch((error) => {
+      await updater.countNext().catch((error) => {
         assert.equal(error, away)
         failures++
       })
       assert.equal((await place.statistics.totals({})).uncounted, 0)
     }
-    await untilCounted([counter])
+    await untilCounted([updater])
     assert.equal(tries, 3)
     await checkCounted(place.statistics, { left: events.toSpliced(5, 1), gone: events.slice(5, 6), reader: feed })
 
@@ -130,7 +130,7 @@ export function uncountedContract({ open }: StatisticsAdapter): void {
     })
     const more = new Feed([...events, ...someEvents([])])
     more.show(2 * EVENTS)
-    const stuck = counterOf({ statistics: broken, reader: more, batchRecordsMax: 1, setAside: () => assert.fail() })
+    const stuck = updaterOf({ statistics: broken, reader: more, batchRecordsMax: 1, setAside: () => assert.fail() })
     await assert.rejects(stuck.countNext(), { message: 'the disk is full' })
   })
 
@@ -144,7 +144,7 @@ export function uncountedContract({ open }: StatisticsAdapter): void {
     const feed = new Feed(events)
     feed.show(EVENTS)
     const setAside = async () => {}
-    await untilCounted([counterOf({ statistics: place.statistics, reader: feed, batchRecordsMax: 100, setAside })])
+    await untilCounted([updaterOf({ statistics: place.statistics, reader: feed, batchRecordsMax: 100, setAside })])
 
     // Half of what there is of the user is erased, with one of the two; the other came later.
     const { changes } = await feed.changes({ after: [], limit: EVENTS })
@@ -168,7 +168,7 @@ export function uncountedContract({ open }: StatisticsAdapter): void {
     const cursors: Cursors = [...from, { topic: FORGOTTEN_TOPIC, partition: 0, next: 1 }]
     await checkCounted(place.statistics, { left, gone, reader: feed, cursors })
     await using fresh = await open()
-    await refill({ ...depsOf(fresh.statistics), reader: feedOf(left) }, undefined)
+    await backfill({ ...depsOf(fresh.statistics), reader: feedOf(left) }, undefined)
     assert.deepEqual(await answersOf(place.statistics, USERS), await answersOf(fresh.statistics, USERS))
   })
 }
@@ -229,10 +229,12 @@ function depsOf(statistics: StatisticsStore) {
   return { statistics, telemetry, batchRecordsMax: 70, now: () => 7, setAside: () => assert.fail() }
 }
 
-function counterOf(deps: Pick<CounterDeps, 'statistics' | 'reader' | 'batchRecordsMax' | 'setAside'>): Counter {
-  return new Counter({ ...deps, telemetry, periodMs: 1, now: () => 7 })
+function updaterOf(
+  deps: Pick<StatisticsUpdaterDeps, 'statistics' | 'reader' | 'batchRecordsMax' | 'setAside'>,
+): StatisticsUpdater {
+  return new StatisticsUpdater({ ...deps, telemetry, periodMs: 1, now: () => 7 })
 }
 
-async function untilCounted(counters: readonly Counter[]): Promise<void> {
-  while ((await Promise.all(counters.map((counter) => counter.countNext()))).includes(true));
+async function untilCounted(updaters: readonly StatisticsUpdater[]): Promise<void> {
+  while ((await Promise.all(updaters.map((updater) => updater.countNext()))).includes(true));
 }

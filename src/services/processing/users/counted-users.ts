@@ -31,7 +31,7 @@ export async function readUsers(
     .selectFrom('scope_totals')
     .select(['scope', 'total', ofLastSpan<number | null>('day').as('day')])
     .select(ofLastSpan<Uint8Array | null>('quarters').as('quarters'))
-    // Everybody's scope is no bytes, and so before all users'.
+    // The global scope is no bytes, and so before all users'.
     .where('scope', '>=', first)
     .where('scope', '<=', last)
   if (after !== undefined) query = query.where('scope', '>', uuidToBytes(after))

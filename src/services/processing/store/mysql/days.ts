@@ -31,7 +31,7 @@ export async function addDays(session: MysqlSession, { scopes, spans }: DaysPart
 }
 
 /** What is locked by whoever folds; makes it where it is missing, for what is not there cannot be locked. */
-export async function lockEverybody(session: MysqlSession): Promise<void> {
+export async function lockGlobalScope(session: MysqlSession): Promise<void> {
   const row = rowLiteral([scopeOf(undefined), firstVersion(), mergeRow(undefined, NOTHING).total, new Uint8Array(0)])
   await session.query(
     `INSERT INTO scope_totals (scope, version, total, best) VALUES ${row} ON DUPLICATE KEY UPDATE version = version`,

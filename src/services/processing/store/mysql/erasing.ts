@@ -2,7 +2,7 @@ import { chunksOf } from '../../../../store/mysql/chunks.ts'
 import { literal, nameList, rowLiteral } from '../../../../store/mysql/literal.ts'
 import type { MysqlSession } from '../../../../store/mysql/session.ts'
 import { spanDays } from '../../days/quarter-hours.ts'
-import { type ErasedUser, Everybody, ownDays, withoutPlays } from '../../erasure/erasing.ts'
+import { type ErasedUser, GlobalDays, ownDays, withoutPlays } from '../../erasure/erasing.ts'
 import { decodeBestRuns, emptyBestRuns, encodeBestRuns, mergeBestRuns } from '../../rollup/best-runs.ts'
 import { packRollup, unpackRollup } from '../../rollup/packed-quarters.ts'
 import { EMPTY_ROLLUP, mergeRollups } from '../../rollup/rollup.ts'
@@ -29,7 +29,7 @@ async function eraseDays(session: MysqlSession, { user_id, left }: ErasedUser): 
   await session.query(`DELETE FROM scope_totals WHERE scope = ${scope}`)
   for (const { days } of left) await addDays(session, ownDays(days))
   for (const { day } of weeks) {
-    const everybody = new Everybody(day)
+    const everybody = new GlobalDays(day)
     for await (const row of usersOf(session, 'quarter_hours', { columns: 'best, quarters', where: `day = ${day}` })) {
       everybody.add(row as unknown as { best: Uint8Array; quarters: Uint8Array })
     }

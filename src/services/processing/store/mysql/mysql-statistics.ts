@@ -5,14 +5,14 @@ import { mysqlErrorKind, mysqlErrorName } from '../../../../store/mysql/error.ts
 import { rowLiteral } from '../../../../store/mysql/literal.ts'
 import { emptyTables, type Opening, openMysqlDatabase } from '../../../../store/mysql/migrations.ts'
 import type { MysqlSession } from '../../../../store/mysql/session.ts'
-import type { DailyTotals, Totals } from '../../days/history.ts'
-import { History } from '../../days/history.ts'
+import type { DailyTotals, Totals } from '../../days/day-statistics.ts'
+import { DayStatistics } from '../../days/day-statistics.ts'
 import { type ErasedUser, sameErasures, standAt } from '../../erasure/erasing.ts'
 import { type FoldOutcome, isEmptyFold, isUncountable, refusedFold } from '../../fold.ts'
 import { PlayLists } from '../../plays/play-lists.ts'
 import type { DailyQuery, HourRange, PlayedQuery, ScopeAt, TotalsQuery, UsersQuery } from '../../query.ts'
 import { readUsers } from '../../users/counted-users.ts'
-import type { Fold, StatisticsBeside, StatisticsStore } from '../statistics-store.ts'
+import type { Fold, ShadowStatistics, StatisticsStore } from '../statistics-store.ts'
 import { addHours, readHours } from '../tables/counted-hours-tables.ts'
 import {
   adoptCursor,
@@ -23,10 +23,10 @@ import {
   statisticsMigrations,
 } from '../tables/statistics-tables.ts'
 import { addUncounted, readUncounted, readUncountedOf, removeUncounted } from '../tables/uncounted-tables.ts'
-import { openBeside } from './beside.ts'
-import { addDays, lockEverybody, readScope } from './days.ts'
+import { addDays, lockGlobalScope, readScope } from './days.ts'
 import { eraseUser } from './erasing.ts'
 import { addPlays } from './plays.ts'
+import { openShadow } from './shadow.ts'
 
 /** Brings the statistics' tables to their newest form and opens them. Any number of instances may do so at once. */
 export async function openMysqlStatistics(options: MysqlOptions, opening?: Opening): Promise<StatisticsStore> {
@@ -42,13 +42,13 @@ export async function openMysqlStatistics(options: MysqlOptions, opening?: Openi
 class MysqlStatistics implements StatisticsStore {
   readonly #options: MysqlOptions
   readonly #database: MysqlDatabase<StatisticsDatabase>
-  readonly #history: History
+  readonly #dayStatistics: DayStatistics
   readonly #lists = new PlayLists()
 
   constructor(options: MysqlOptions, database: MysqlDatabase<StatisticsDatabase>) {
     this.#options = options
     this.#database = database
-    this.#history = new History((query) => readScope(database, query))
+    this.#dayStatistics = new DayStatistics((query) => readScope(database, query))
   }
 
   cursors(): Promise<KeptCursor[]> {
@@ -75,7 +75,7 @@ class MysqlStatistics implements StatisticsStore {
 
   erase(erased: ErasedUser): Promise<boolean> {
     return this.#database.transact(async (session) => {
-      await lockEverybody(session)
+      await lockGlobalScope(session)
       if (!standAt(await countedCursors(session), erased.from)) return { keep: false, result: false }
       await eraseUser(session, erased)
       await addHours(session, erased.hours)
@@ -86,15 +86,15 @@ class MysqlStatistics implements StatisticsStore {
   }
 
   totals(of: TotalsQuery): Promise<Totals> {
-    return this.#history.totals(of)
+    return this.#dayStatistics.totals(of)
   }
 
   daily(of: DailyQuery): Promise<DailyTotals> {
-    return this.#history.daily(of)
+    return this.#dayStatistics.daily(of)
   }
 
   records(of: ScopeAt): ReturnType<StatisticsStore['records']> {
-    return this.#history.records(of)
+    return this.#dayStatistics.records(of)
   }
 
   played(of: PlayedQuery): ReturnType<StatisticsStore['played']> {
@@ -117,9 +117,9 @@ class MysqlStatistics implements StatisticsStore {
     return this.#database.read((db) => readUsers(db, of))
   }
 
-  beside(): Promise<StatisticsBeside> {
+  shadow(): Promise<ShadowStatistics> {
     const open = (database: MysqlDatabase<StatisticsDatabase>) => new MysqlStatistics(this.#options, database)
-    return openBeside(this.#options, this.#database, open)
+    return openShadow(this.#options, this.#database, open)
   }
 
   clear(): Promise<void> {
@@ -142,7 +142,7 @@ class MysqlStatistics implements StatisticsStore {
 
 /** False where the cursors are not at `from`. */
 async function foldParts(session: MysqlSession, { from, to, parts, uncounted, now }: Fold): Promise<boolean> {
-  await lockEverybody(session)
+  await lockGlobalScope(session)
   const at = await countedCursors(session)
   if (to.some((cursor) => nextOf(at, cursor) !== nextOf(from, cursor))) return false
   if (!sameErasures(at, from)) return false

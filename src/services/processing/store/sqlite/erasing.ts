@@ -1,6 +1,6 @@
 import type { DatabaseSync } from 'node:sqlite'
 import { type DaysPart, spanDays } from '../../days/quarter-hours.ts'
-import { type ErasedUser, Everybody, ownDays, withoutPlays } from '../../erasure/erasing.ts'
+import { type ErasedUser, GlobalDays, ownDays, withoutPlays } from '../../erasure/erasing.ts'
 import type { PlaysPart } from '../../plays/plays.ts'
 import { decodeBestRuns, emptyBestRuns, encodeBestRuns, mergeBestRuns } from '../../rollup/best-runs.ts'
 import { packRollup, unpackRollup } from '../../rollup/packed-quarters.ts'
@@ -38,7 +38,7 @@ function prepareDays(database: DatabaseSync, add: Add): (erased: ErasedUser) => 
     removeScope.run(scope)
     for (const { days } of left) add.days(ownDays(days))
     for (const { day } of weeks) {
-      const everybody = new Everybody(day)
+      const everybody = new GlobalDays(day)
       for (const row of ofUsers.iterate(day)) everybody.add(row as { best: Uint8Array; quarters: Uint8Array })
       removeDays.run(day, day + spanDays(user_id) - 1)
       add.days({ scopes: [], spans: everybody.spans() })

@@ -11,14 +11,14 @@ import {
   type SqliteConnection,
   transact,
 } from '../../../../store/sqlite/database.ts'
-import type { DailyTotals, Totals } from '../../days/history.ts'
-import { History } from '../../days/history.ts'
+import type { DailyTotals, Totals } from '../../days/day-statistics.ts'
+import { DayStatistics } from '../../days/day-statistics.ts'
 import { type ErasedUser, sameErasures, standAt } from '../../erasure/erasing.ts'
 import { type FoldOutcome, isEmptyFold, isUncountable, refusedFold } from '../../fold.ts'
 import { PlayLists } from '../../plays/play-lists.ts'
 import type { DailyQuery, HourRange, PlayedQuery, ScopeAt, TotalsQuery, UsersQuery } from '../../query.ts'
 import { readUsers } from '../../users/counted-users.ts'
-import type { Fold, StatisticsBeside, StatisticsStore } from '../statistics-store.ts'
+import type { Fold, ShadowStatistics, StatisticsStore } from '../statistics-store.ts'
 import { prepareHours, readHours } from '../tables/counted-hours-tables.ts'
 import type { ScopeReader } from '../tables/day-tables.ts'
 import {
@@ -32,10 +32,10 @@ import {
   statisticsMigrations,
 } from '../tables/statistics-tables.ts'
 import { prepareUncounted, readUncounted, readUncountedOf } from '../tables/uncounted-tables.ts'
-import { openBeside } from './beside.ts'
 import { prepareDays, prepareScopeReading } from './days.ts'
 import { prepareErasing } from './erasing.ts'
 import { preparePlays } from './plays.ts'
+import { openShadow } from './shadow.ts'
 
 /**
  * Opens the statistics' database `statistics.db` in the folder, and brings it to its newest form. One that is damaged is set
@@ -76,7 +76,7 @@ class SqliteStatistics implements StatisticsStore {
   readonly #writer: SqliteConnection
   readonly #statements: ReturnType<typeof prepareStatements>
   readonly #scopes: DatabaseSync
-  readonly #history: History
+  readonly #dayStatistics: DayStatistics
   readonly #lists = new PlayLists()
 
   constructor({ file, reader, writer, scopes }: Opened) {
@@ -85,7 +85,7 @@ class SqliteStatistics implements StatisticsStore {
     this.#writer = writer
     this.#statements = prepareStatements(writer)
     this.#scopes = scopes
-    this.#history = new History(prepareReading(scopes))
+    this.#dayStatistics = new DayStatistics(prepareReading(scopes))
   }
 
   cursors(): Promise<KeptCursor[]> {
@@ -121,15 +121,15 @@ class SqliteStatistics implements StatisticsStore {
   }
 
   totals(of: TotalsQuery): Promise<Totals> {
-    return this.#file.guard(() => this.#history.totals(of))
+    return this.#file.guard(() => this.#dayStatistics.totals(of))
   }
 
   daily(of: DailyQuery): Promise<DailyTotals> {
-    return this.#file.guard(() => this.#history.daily(of))
+    return this.#file.guard(() => this.#dayStatistics.daily(of))
   }
 
   records(of: ScopeAt): ReturnType<StatisticsStore['records']> {
-    return this.#file.guard(() => this.#history.records(of))
+    return this.#file.guard(() => this.#dayStatistics.records(of))
   }
 
   played(of: PlayedQuery): ReturnType<StatisticsStore['played']> {
@@ -154,9 +154,9 @@ class SqliteStatistics implements StatisticsStore {
     return this.#file.guard(() => readUsers(this.#reader, of))
   }
 
-  beside(): Promise<StatisticsBeside> {
+  shadow(): Promise<ShadowStatistics> {
     const opened = { file: this.#file, live: this.#reader, writer: this.#writer, open: openFile }
-    return this.#file.guard(() => openBeside(opened))
+    return this.#file.guard(() => openShadow(opened))
   }
 
   clear(): Promise<void> {

@@ -87,7 +87,7 @@ export async function createDayTables(db: Kysely<unknown>, dialect: Dialect): Pr
     // Last, for what does not fit on a page is only read when it is asked for.
     .addColumn('quarters', sql.raw(sqlite ? 'blob' : 'mediumblob'), (column) => column.notNull())
     .addPrimaryKeyConstraint('quarter_hours_key', ['scope', 'day'])
-  // Everybody's rows of some days follow from all users' rows of those days.
+  // The global rows of some days follow from all users' rows of those days.
   if (!sqlite) table = table.addIndex('quarter_hours_day', ['day'])
   await table.modifyEnd(ending).execute()
   if (sqlite) await db.schema.createIndex('quarter_hours_day').ifNotExists().on('quarter_hours').column('day').execute()

@@ -37,7 +37,7 @@ export const STATISTICS_TABLES = [
 ] as const
 export type StatisticsTable = (typeof STATISTICS_TABLES)[number]
 
-/** Everybody's scope is no bytes, which no user's 16 are. */
+/** The global scope is no bytes, which no user's 16 are. */
 export function scopeOf(userId: string | undefined): Uint8Array {
   return userId === undefined ? new Uint8Array(0) : uuidToBytes(userId)
 }

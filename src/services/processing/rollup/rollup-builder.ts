@@ -1,9 +1,9 @@
 import { GrowingSum } from './exact-sum.ts'
-import { type Place, readDouble, readHead } from './packed-quarters.ts'
+import { type PackedPosition, readDouble, readHead } from './packed-quarters.ts'
 import type { Rollup } from './rollup.ts'
 
-/** A rollup that grows in place, straight from packed bytes: a user's history is read as a hundred thousand of them. */
-export class Tally {
+/** A rollup that grows in position, straight from packed bytes: a user's history is read as a hundred thousand of them. */
+export class RollupBuilder {
   runs = 0
   plays = 0
   #distanceMax = 0
@@ -12,24 +12,24 @@ export class Tally {
   readonly runDuration = new GrowingSum()
   readonly songDuration = new GrowingSum()
 
-  /** Adds the rollup at the place, and moves the place behind it. */
-  addPacked(place: Place): void {
-    const { runs, plays, distances, durations, songs, distanceMax, durationMax } = readHead(place)
+  /** Adds the rollup at the position, and moves the position behind it. */
+  addPacked(position: PackedPosition): void {
+    const { runs, plays, distances, durations, songs, distanceMax, durationMax } = readHead(position)
     this.runs += runs
     this.plays += plays
     this.#distanceMax = Math.max(this.#distanceMax, distanceMax)
     this.#durationMax = Math.max(this.#durationMax, durationMax)
     // Of one run the sum is the run, and never more than the maximum otherwise.
-    const distance = addDoubles(this.distance, place, distances)
-    const duration = addDoubles(this.runDuration, place, durations)
-    addDoubles(this.songDuration, place, songs)
+    const distance = addDoubles(this.distance, position, distances)
+    const duration = addDoubles(this.runDuration, position, durations)
+    addDoubles(this.songDuration, position, songs)
     if (runs === 1) {
       this.#distanceMax = Math.max(this.#distanceMax, distance)
       this.#durationMax = Math.max(this.#durationMax, duration)
     }
   }
 
-  addRuns(other: Tally): void {
+  addRuns(other: RollupBuilder): void {
     this.runs += other.runs
     this.distance.addSum(other.distance)
     this.runDuration.addSum(other.runDuration)
@@ -50,10 +50,10 @@ export class Tally {
 }
 
 /** Gives the last one, or 0. */
-function addDoubles(sum: GrowingSum, place: Place, doubles: number): number {
+function addDoubles(sum: GrowingSum, position: PackedPosition, doubles: number): number {
   let value = 0
   for (let index = 0; index < doubles; index++) {
-    value = readDouble(place)
+    value = readDouble(position)
     sum.add(value)
   }
   return value

@@ -4,17 +4,17 @@ import { CATALOGUE } from '../../../events/catalogue.ts'
 import { type Cursors, nextOf, type PartitionCursor } from '../../../log/position.ts'
 import { FORGOTTEN_TOPIC } from '../../../log/tombstone.ts'
 import type { EventReader } from '../../../store/event-store.ts'
-import { Counter, type CounterDeps } from '../counter.ts'
+import { StatisticsUpdater, type StatisticsUpdaterDeps } from '../statistics-updater.ts'
 
-export type RefillDeps = Omit<CounterDeps, 'periodMs'>
+export type BackfillDeps = Omit<StatisticsUpdaterDeps, 'periodMs'>
 
 /**
  * Counts what the feed has into statistics that nobody else counts into: exactly up to `goal`, or all of it where there
  * is none. Throws `position_conflict` when the feed does not go as far as the goal.
  */
-export async function refill(deps: RefillDeps, goal: Cursors | undefined): Promise<void> {
+export async function backfill(deps: BackfillDeps, goal: Cursors | undefined): Promise<void> {
   const reader = goal === undefined ? deps.reader : upTo(deps.reader, goal)
-  const counter = new Counter({ ...deps, reader, periodMs: 0 })
+  const counter = new StatisticsUpdater({ ...deps, reader, periodMs: 0 })
   let short: PartitionCursor | undefined
   for (let tries = 0; tries < TRIES_MAX; tries++) {
     while (await counter.countNext());

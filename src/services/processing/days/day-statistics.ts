@@ -1,10 +1,10 @@
 import { LocalDays } from '../../../events/time-zone.ts'
 import type { Coverage, DailyQuery, ScopeAt, TotalsQuery } from '../query.ts'
 import { decodeBestRuns } from '../rollup/best-runs.ts'
-import { nextQuarter, placeIn, skipRollup, unpackRollup } from '../rollup/packed-quarters.ts'
+import { nextQuarter, positionIn, skipRollup, unpackRollup } from '../rollup/packed-quarters.ts'
 import type { Rollup } from '../rollup/rollup.ts'
 import { EMPTY_ROLLUP } from '../rollup/rollup.ts'
-import { Tally } from '../rollup/tally.ts'
+import { RollupBuilder } from '../rollup/rollup-builder.ts'
 import type { ScopeReader, SpanRange, SpanRow } from '../store/tables/day-tables.ts'
 import { VersionCache } from '../version-cache.ts'
 import { type DailyRow, type DayOfQuarter, daysOfSpans, toDailyRow } from './days.ts'
@@ -26,7 +26,7 @@ const CACHED_DAYS_MAX = 30_000
  * What the rows of a scope say: of days in a time zone. The same for every adapter, which brings the reading of rows. An
  * answer is kept and given again while the scope's version is the same, which the same transaction has read.
  */
-export class History {
+export class DayStatistics {
   readonly #read: ScopeReader
   readonly #days = new VersionCache<{ days: DailyRow[]; more: boolean }>(CACHED_DAYS_MAX, ({ days }) => days.length + 1)
   readonly #records = new VersionCache<Records>(CACHED_RECORDS_MAX, () => 1)
@@ -41,13 +41,13 @@ export class History {
     if (ranges.length === 0) {
       return { rollup: total === undefined ? EMPTY_ROLLUP : unpackRollup(total), cursors, updated, uncounted }
     }
-    const tally = new Tally()
+    const builder = new RollupBuilder()
     const calendar = new LocalDays(time_zone)
     for (const span of spans) {
-      if (span.total !== null) tally.addPacked(placeIn(span.total))
-      else addBetween(tally, span, { calendar, from: from ?? DAY_MIN, to: to ?? DAY_MAX })
+      if (span.total !== null) builder.addPacked(positionIn(span.total))
+      else addBetween(builder, span, { calendar, from: from ?? DAY_MIN, to: to ?? DAY_MAX })
     }
-    return { rollup: tally.rollup(), cursors, updated, uncounted }
+    return { rollup: builder.rollup(), cursors, updated, uncounted }
   }
 
   async daily({ user_id, from, to, time_zone, limit }: DailyQuery): Promise<DailyTotals> {
@@ -122,14 +122,14 @@ function totalRanges({ user_id, from = DAY_MIN, to = DAY_MAX, time_zone }: Total
 }
 
 function addBetween(
-  tally: Tally,
+  builder: RollupBuilder,
   { day, quarters }: SpanRow,
   { calendar, from, to }: { calendar: LocalDays; from: number; to: number },
 ): void {
-  const place = placeIn(quarters as Uint8Array)
+  const place = positionIn(quarters as Uint8Array)
   for (let quarter = nextQuarter(place); quarter !== -1; quarter = nextQuarter(place)) {
     const at = calendar.at((day * QUARTERS_PER_DAY + quarter) * QUARTER_MS)
-    if (at >= from && at <= to) tally.addPacked(place)
+    if (at >= from && at <= to) builder.addPacked(place)
     else skipRollup(place)
   }
 }

@@ -6,10 +6,10 @@ import { anyEvent } from '../../../events/testing/event.arbitrary.ts'
 import { nextOf } from '../../../log/position.ts'
 import type { EventReader } from '../../../store/event-store.ts'
 import { createTelemetry } from '../../../telemetry.ts'
-import { Counter } from '../counter.ts'
 import { foldEvents } from '../fold.ts'
-import { refill } from '../rebuild/refill.ts'
+import { backfill } from '../rebuild/backfill.ts'
 import { toStatistics } from '../rollup/rollup.ts'
+import { StatisticsUpdater } from '../statistics-updater.ts'
 import type { StatisticsStore } from '../store/statistics-store.ts'
 import { processingTelemetry } from '../telemetry.ts'
 import type { StatisticsAdapter } from './statistics-store.contract.ts'
@@ -26,7 +26,7 @@ const few = {
 const anyCounted = fc.oneof(anyEvent('running_stats', few), anyEvent('music_info', few))
 
 /** What every store does with statistics that are counted anew beside the live ones. */
-export function besideContract({ open }: StatisticsAdapter): void {
+export function shadowContract({ open }: StatisticsAdapter): void {
   test('are found the same as the live ones, and take their place while others count', async () => {
     await using place = await open()
     const feed = new Feed(fc.sample(anyCounted, { numRuns: 400, seed: 3 }))
@@ -34,31 +34,31 @@ export function besideContract({ open }: StatisticsAdapter): void {
       count(statistics, feed, 9 + index),
     )
     feed.show(200)
-    while ((await Promise.all(others.map((counter) => counter.countNext()))).includes(true));
+    while ((await Promise.all(others.map((updater) => updater.countNext()))).includes(true));
 
     const live = await place.openAgain()
     {
-      await using beside = await live.beside()
-      await refillFrom(feed, beside.statistics, await live.cursors())
+      await using shadow = await live.shadow()
+      await backfillFrom(feed, shadow.statistics, await live.cursors())
       feed.show(300)
       await others[0]?.countNext()
-      const compared = beside.compare(async (cursors) => {
+      const compared = shadow.compare(async (cursors) => {
         // Counted while the moment that is compared stays.
         await others[1]?.countNext()
-        await refillFrom(feed, beside.statistics, cursors)
+        await backfillFrom(feed, shadow.statistics, cursors)
       })
       const { rows, different, differences } = await compared
       assert.deepEqual([different, differences], [0, []])
       assert.ok(rows > 200)
-      await refillFrom(feed, beside.statistics, undefined)
+      await backfillFrom(feed, shadow.statistics, undefined)
 
       feed.show(350)
-      const racing = others.map((counter) => counter.countNext())
-      await beside.swapIn()
+      const racing = others.map((updater) => updater.countNext())
+      await shadow.swapIn()
       await Promise.all(racing)
     }
     feed.show(400)
-    while ((await Promise.all(others.map((counter) => counter.countNext()))).includes(true));
+    while ((await Promise.all(others.map((updater) => updater.countNext()))).includes(true));
     assert.deepEqual(await statisticsOf(place.statistics), await recountOf(feed, open))
   })
 
@@ -78,12 +78,12 @@ export function besideContract({ open }: StatisticsAdapter): void {
     await statistics.fold({ from, to, parts: foldEvents([wrong]), now: 1 })
     feed.pass(at)
 
-    await using beside = await statistics.beside()
-    const { different, differences } = await beside.compare((cursors) => refillFrom(feed, beside.statistics, cursors))
+    await using shadow = await statistics.shadow()
+    const { different, differences } = await shadow.compare((cursors) => backfillFrom(feed, shadow.statistics, cursors))
     assert.ok(different > 0)
     const user = differences.find(({ table, key }) => table === 'play_users' && key.user_id === '9'.repeat(32))
     assert.deepEqual([user?.counted, user?.recounted], [{ plays: 1, seconds: 1 }, undefined])
-    await beside.swapIn()
+    await shadow.swapIn()
     assert.deepEqual(await statisticsOf(statistics), await recountOf(feed, open))
   })
 
@@ -96,13 +96,13 @@ export function besideContract({ open }: StatisticsAdapter): void {
     const before = await statisticsOf(statistics)
     const from = await statistics.cursors()
     {
-      await using beside = await statistics.beside()
-      await refillFrom(feed, beside.statistics, from)
+      await using shadow = await statistics.shadow()
+      await backfillFrom(feed, shadow.statistics, from)
     }
     assert.deepEqual(await statisticsOf(statistics), before)
     {
-      await using beside = await statistics.beside()
-      await beside.swapIn()
+      await using shadow = await statistics.shadow()
+      await shadow.swapIn()
     }
     assert.deepEqual(await statistics.cursors(), [])
     const to = from.map((cursor) => ({ ...cursor, next: cursor.next + 1 }))
@@ -165,17 +165,17 @@ export class Feed implements EventReader {
 
 const setAside = () => assert.fail('nothing is to be set aside')
 
-function count(statistics: StatisticsStore, reader: EventReader, batchRecordsMax: number): Counter {
-  return new Counter({ reader, statistics, telemetry, periodMs: 1, batchRecordsMax, now: () => 7, setAside })
+function count(statistics: StatisticsStore, reader: EventReader, batchRecordsMax: number): StatisticsUpdater {
+  return new StatisticsUpdater({ reader, statistics, telemetry, periodMs: 1, batchRecordsMax, now: () => 7, setAside })
 }
 
-function refillFrom(reader: EventReader, statistics: StatisticsStore, goal: Parameters<typeof refill>[1]) {
-  return refill({ reader, statistics, telemetry, batchRecordsMax: 70, now: () => 7, setAside }, goal)
+function backfillFrom(reader: EventReader, statistics: StatisticsStore, goal: Parameters<typeof backfill>[1]) {
+  return backfill({ reader, statistics, telemetry, batchRecordsMax: 70, now: () => 7, setAside }, goal)
 }
 
 async function recountOf(feed: Feed, open: StatisticsAdapter['open']): Promise<object> {
   await using place = await open()
-  await refillFrom(feed, place.statistics, undefined)
+  await backfillFrom(feed, place.statistics, undefined)
   return await statisticsOf(place.statistics)
 }
 

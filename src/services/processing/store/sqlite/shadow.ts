@@ -4,7 +4,7 @@ import type { Kysely } from 'kysely'
 import type { DataFile } from '../../../../disk/data-file.ts'
 import { openReader, type SqliteConnection, transact } from '../../../../store/sqlite/database.ts'
 import { compareTables, rowReader } from '../../rebuild/comparison.ts'
-import type { StatisticsBeside, StatisticsStore } from '../statistics-store.ts'
+import type { ShadowStatistics, StatisticsStore } from '../statistics-store.ts'
 import {
   readCursors,
   STATISTICS_TABLES,
@@ -21,14 +21,14 @@ type Live = {
 }
 
 /** Statistics in a folder within the folder. They come into the place of the live ones as rows, in one transaction. */
-export async function openBeside({ file, live, writer, open }: Live): Promise<StatisticsBeside> {
+export async function openShadow({ file, live, writer, open }: Live): Promise<ShadowStatistics> {
   const place = join(dirname(file.path), 'statistics-beside')
-  const beside = join(place, basename(file.path))
+  const shadow = join(place, basename(file.path))
   await rm(place, { recursive: true, force: true })
   await using opened = new AsyncDisposableStack()
   opened.defer(() => rm(place, { recursive: true, force: true }))
-  const statistics = opened.use(await open(beside))
-  const rows = await openReader<StatisticsDatabase>(beside, statisticsMigrations('sqlite'), 'statistics_migrations')
+  const statistics = opened.use(await open(shadow))
+  const rows = await openReader<StatisticsDatabase>(shadow, statisticsMigrations('sqlite'), 'statistics_migrations')
   opened.defer(() => rows.destroy())
   const all = opened.move()
   return {
@@ -42,15 +42,15 @@ export async function openBeside({ file, live, writer, open }: Live): Promise<St
       ),
     swapIn: () =>
       file.guard(() => {
-        writer.prepare('ATTACH DATABASE ? AS beside').run(beside)
+        writer.prepare('ATTACH DATABASE ? AS shadow').run(shadow)
         try {
           transact(writer, () => {
             for (const table of STATISTICS_TABLES) {
-              writer.exec(`DELETE FROM main.${table}; INSERT INTO main.${table} SELECT * FROM beside.${table}`)
+              writer.exec(`DELETE FROM main.${table}; INSERT INTO main.${table} SELECT * FROM shadow.${table}`)
             }
           })
         } finally {
-          writer.exec('DETACH DATABASE beside')
+          writer.exec('DETACH DATABASE shadow')
         }
       }),
     [Symbol.asyncDispose]: () => all.disposeAsync(),

@@ -5,11 +5,11 @@ import { Failure } from '../../errors.ts'
 import { TOPICS } from '../../events/catalogue.ts'
 import type { ChangePage } from '../../store/event-store.ts'
 import { createTelemetry } from '../../telemetry.ts'
-import { Counter } from './counter.ts'
+import { StatisticsUpdater } from './statistics-updater.ts'
 import type { Fold, StatisticsStore } from './store/statistics-store.ts'
 import { processingTelemetry } from './telemetry.ts'
 
-test('The counter is in trouble until it works again, not until it has caught up', async () => {
+test('The updater has a last error until it works again, not until it has caught up', async () => {
   const topic = TOPICS[0] as string
   const page = (next: number): ChangePage => {
     const cursors = [{ topic, partition: 0, next }]
@@ -29,7 +29,7 @@ test('The counter is in trouble until it works again, not until it has caught up
       return { kind: 'folded' }
     },
   } as StatisticsStore
-  const troubles: unknown[] = []
+  const lastErrors: unknown[] = []
   const stop = new AbortController()
   const failure = new Failure('store_unavailable', 'away', { retryable: true })
   const answers = [() => Promise.reject(failure), async () => page(3), async () => page(6), async () => page(9)]
@@ -37,18 +37,18 @@ test('The counter is in trouble until it works again, not until it has caught up
     userEvents: async () => [],
     erasedEvents: async () => [],
     changes: () => {
-      troubles.push(counter.trouble)
+      lastErrors.push(updater.lastError)
       const answer = answers.shift()
       if (answers.length === 0) stop.abort()
       return answer?.() ?? sleep(0).then(() => page(9))
     },
   }
   const telemetry = processingTelemetry(createTelemetry('processing', 'silent'))
-  const counter = new Counter({
+  const updater = new StatisticsUpdater({
     ...{ reader, statistics, telemetry, periodMs: 1, batchRecordsMax: 1 },
     now: Date.now,
     setAside: () => assert.fail(),
   })
-  await counter.run(stop.signal)
-  assert.deepEqual(troubles, [undefined, failure, undefined, undefined])
+  await updater.run(stop.signal)
+  assert.deepEqual(lastErrors, [undefined, failure, undefined, undefined])
 })

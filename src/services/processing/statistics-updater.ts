@@ -8,7 +8,7 @@ import type { Fold, StatisticsStore } from './store/statistics-store.ts'
 import type { ProcessingTelemetry } from './telemetry.ts'
 import { uncountedEvent } from './uncounted.ts'
 
-export type CounterDeps = {
+export type StatisticsUpdaterDeps = {
   reader: EventReader
   statistics: StatisticsStore
   telemetry: ProcessingTelemetry
@@ -24,13 +24,13 @@ export type CounterDeps = {
  * so at any moment the statistics are a recount of what lies below the cursors, but for the events that are set aside
  * with them, as each is refused by itself.
  */
-export class Counter {
-  readonly #deps: CounterDeps
+export class StatisticsUpdater {
+  readonly #deps: StatisticsUpdaterDeps
   /** How many changes are asked for: fewer while one is looked for that is refused. */
   #limit: number
-  trouble: unknown
+  lastError: unknown
 
-  constructor(deps: CounterDeps) {
+  constructor(deps: StatisticsUpdaterDeps) {
     this.#deps = deps
     this.#limit = deps.batchRecordsMax
   }
@@ -42,12 +42,12 @@ export class Counter {
       try {
         for (let more = true; more && !signal.aborted; ) {
           more = await this.countNext()
-          this.trouble = undefined
+          this.lastError = undefined
           // An embedded store never waits for anything: without this, catching up would keep requests waiting.
           await others()
         }
       } catch (error) {
-        this.trouble = error
+        this.lastError = error
         telemetry.workFailed('processing', error)
       }
       await sleep(periodMs, undefined, { signal }).catch(() => {})
