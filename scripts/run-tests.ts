@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { globSync } from 'node:fs'
+import { relative } from 'node:path'
 import { run } from 'node:test'
 import { spec } from 'node:test/reporters'
 import { fileURLToPath } from 'node:url'
@@ -14,6 +15,8 @@ const SUITES = ['src/**/*.test.ts', 'tests/**/*.test.ts']
 const TEST_MS_MAX = 300_000
 /** A test that failed may leave something behind that keeps its file from ending. */
 const FILE_MS_MAX = 1_800_000
+/** How many of the slowest files are named at the end. */
+const SLOWEST = 12
 
 /** Files of tests, from the repository's root; `chosen` may be names and patterns. */
 export function findSuites({ kind, chosen }: { kind: Kind; chosen: readonly string[] }): string[] {
@@ -38,9 +41,13 @@ export async function runTests(
     timeout: fileMsMax,
     execArgv: [`--test-timeout=${TEST_MS_MAX}`],
   })
-  tests.on('test:summary', ({ file, success, counts: { tests, passed, skipped, todo } }) => {
+  const times: { file: string; seconds: number }[] = []
+  tests.on('test:summary', ({ file, success, duration_ms: ms, counts: { tests, passed, skipped, todo } }) => {
     // Each file has a summary, too.
-    if (file !== undefined) return
+    if (file !== undefined) {
+      times.push({ file: relative(ROOT, file), seconds: Math.round(ms / 1000) })
+      return
+    }
     const failed = tests - passed - skipped - todo
     // A file or a group can fail beside its tests.
     Object.assign(counts, { passed, failed: success ? failed : Math.max(failed, 1), skipped: skipped + todo })
@@ -48,5 +55,7 @@ export async function runTests(
   const shown = tests.compose(spec)
   shown.pipe(process.stdout)
   await once(shown, 'end')
+  const slowest = times.sort((a, b) => b.seconds - a.seconds).slice(0, SLOWEST)
+  console.log(`slowest: ${slowest.map(({ file, seconds }) => `${file} ${seconds} s`).join(', ')}`)
   return counts
 }

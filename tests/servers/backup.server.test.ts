@@ -10,7 +10,7 @@ import { ComposeProject } from './compose-project.ts'
 /** The lines of docs/compose.md about backups, word for word, on the system of compose.yaml, while events are being sent. */
 
 const GUIDE = readFileSync(new URL('../../docs/compose.md', import.meta.url), 'utf8')
-const RESTORES = 6
+const RESTORES = Number(process.env.RUNIFY_TEST_RESTORES ?? 6)
 const EVENTS = 1000
 const SETTLED_MS_MAX = 90_000
 const DETECTOR_TABLES = ['anomalies', 'anomaly_cursors', 'anomaly_counts', 'anomaly_users', 'anomaly_forgotten']
