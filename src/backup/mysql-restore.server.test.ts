@@ -5,6 +5,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
+import { createConnection } from 'mysql2/promise'
 import { temporaryFolder, waitFor } from '../../test-support/harness.ts'
 import { type CliRun, runCli } from '../cli/testing/run-cli.fixture.ts'
 import { isFailure } from '../errors.ts'
@@ -101,6 +102,28 @@ describe('runify backup and restore on MySQL', { skip: SKIP_WITHOUT_MYSQL }, () 
     await at.succeeds('restore', at.file, '--skip-audit')
     assert.deepEqual(await contentOf(at.place), saved)
     assert.deepEqual(await passingTables(at.place), [])
+  })
+
+  test('wait for the session of one that was killed, which the server notices a moment later', async () => {
+    await using at = await openPlace()
+    await fill(at.place)
+    await at.place.admin('DELETE FROM stored_cursors')
+    await at.succeeds('backup', '--out', at.file)
+    const { host, port, user, password, database } = at.place.options
+    const killed = await createConnection({ host, port, user, password, database })
+    try {
+      const lock = "GET_LOCK(CONCAT('runify_restore_', LEFT(SHA2(DATABASE(), 256), 40)), 0)"
+      await killed.query(`SELECT ${lock}`)
+      const restoring = at.succeeds('restore', at.file, '--skip-audit')
+      await waitFor(async () => {
+        const [waiting] = await killed.query('SHOW PROCESSLIST')
+        return (waiting as { State: string | null }[]).some(({ State }) => State === 'User lock')
+      })
+      killed.destroy()
+      await restoring
+    } finally {
+      killed.destroy()
+    }
   })
 
   test('put back what an older Runify has written, which the next start brings to the newest form', async () => {

@@ -8,7 +8,10 @@ import type { MysqlSession } from './session.ts'
 /** GET_LOCK's names are the server's, not the database's, and have 64 characters at most. */
 const LOCK = "CONCAT('runify_restore_', LEFT(SHA2(DATABASE(), 256), 40))"
 
-/** How long those that were there at first may take to go: a health check's are gone at once. */
+/**
+ * How long those that were there at first may take to go: a health check's are gone at once, and the server needs a moment to
+ * notice that a restore was killed, whose session then still has the lock.
+ */
 const LEAVING_MS_MAX = 5000
 const POLL_INTERVAL_MS = 200
 
@@ -34,7 +37,9 @@ type Process = { Id: number; User: string; Host: string; db: string | null; Comm
  * the same account, and everybody where the account may see them. Undefined when another restore has the lock.
  */
 export async function lockForRestore(session: MysqlSession): Promise<OtherSession[] | undefined> {
-  const [row] = await session.query<{ got: number | null }[]>(`SELECT GET_LOCK(${LOCK}, 0) AS got`)
+  const [row] = await session.query<{ got: number | null }[]>(
+    `SELECT GET_LOCK(${LOCK}, ${LEAVING_MS_MAX / 1000}) AS got`,
+  )
   if (row?.got !== 1) return undefined
   // Who comes from now on sees the lock.
   let others = await othersOf(session)
