@@ -8,6 +8,7 @@ export type FailureCode =
   | 'anomalies_unavailable'
   | 'offset_removed'
   | 'position_conflict'
+  | 'newer_events'
   | 'data_folder_in_use'
   | 'closed'
 
@@ -45,6 +46,17 @@ export class RecordsTooLarge extends Failure {
   within(start: number, end: number): RecordsTooLarge | undefined {
     const indexes = this.indexes.filter((index) => index >= start && index < end).map((index) => index - start)
     return indexes.length === 0 ? undefined : new RecordsTooLarge(indexes, this.bytesMax)
+  }
+}
+
+/** A record holds an event of a later version than this service; nothing may go on behind it. */
+export class NewerEvent extends Failure {
+  /** Of the record. */
+  readonly offset: number
+
+  constructor(message: string, offset: number) {
+    super('newer_events', message, { retryable: false })
+    this.offset = offset
   }
 }
 

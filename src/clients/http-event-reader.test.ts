@@ -101,6 +101,26 @@ describe('The event reader over HTTP fails with store_unavailable, to be tried a
   })
 })
 
+test('The event reader over HTTP says that it is to be upgraded where Storage has newer events or topics', async () => {
+  const page = { changes: [], next: '', complete: true, stored: '' }
+  const event = { catalogue: 1_000_000, later: 'field' }
+  const newer = { type: 'running_stats', partition: 0, offset: 7, event }
+  for (const [answer, what] of [
+    [{ ...page, changes: [newer] }, /running_stats 0:7/],
+    [{ ...page, changes: [{ ...newer, type: 'later_type' }], next: 'runify.later_type:0:1' }, /runify\.later_type/],
+  ] as const) {
+    await using server = await serve((_, response) => response.end(JSON.stringify(answer)))
+    const asked = new HttpEventReader({ url: server.url }).changes({ after: [], limit: 10 })
+    await assert.rejects(asked, (error) => {
+      return (
+        isFailure(error, 'newer_events') &&
+        /^newer events in the log: upgrade this service/.test(error.message) &&
+        what.test(error.message)
+      )
+    })
+  }
+})
+
 test('The event reader over HTTP shows its key', async () => {
   let shown: string | undefined
   await using server = await serve((request, response) => {

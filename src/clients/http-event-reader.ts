@@ -1,6 +1,6 @@
 import { Failure, isFailure } from '../errors.ts'
 import { CANARY, CATALOGUE, EVENT_TYPES, type EventType, typeOfTopic } from '../events/catalogue.ts'
-import { fromWire } from '../events/codec.ts'
+import { fromWire, NEWER_EVENTS } from '../events/codec.ts'
 import { type EpochMs, formatInstant, parseInstant } from '../events/instant.ts'
 import { type Cursors, formatCursors, type PartitionCursor, parseCursors, withLogs } from '../log/position.ts'
 import { FORGOTTEN_TOPIC } from '../log/tombstone.ts'
@@ -10,6 +10,8 @@ import { bearer, serviceUrl } from './service-request.ts'
 
 /** Of what is stored beside events. */
 const BESIDE: readonly string[] = [CANARY.topic, FORGOTTEN_TOPIC]
+/** How the names of all topics of Runify begin, those of later versions too. */
+const OUR_TOPICS = 'runify.'
 
 export type HttpEventReaderOptions = {
   /** Where Storage answers, as `http://storage:8090`. */
@@ -153,6 +155,11 @@ function unanswered(what: string, cause: unknown): Failure {
   return new Failure('store_unavailable', `Storage did not give ${what}`, { retryable: true, cause })
 }
 
+/** Storage is of a later version: what it has must be waited for, not passed over. */
+function newerThan(what: string): Failure {
+  return new Failure('newer_events', `${NEWER_EVENTS} (Storage has ${what})`, { retryable: false })
+}
+
 function readReceived(line: string): ReceivedEvent {
   const { trace_id, date_created } = Object(JSON.parse(line)) as Record<string, unknown>
   const time = typeof date_created === 'string' ? parseInstant(date_created) : undefined
@@ -161,10 +168,12 @@ function readReceived(line: string): ReceivedEvent {
 }
 
 function readPage({ changes, erasures = [], next, complete, stored, logs = '' }: WirePage): ChangePage {
+  // The positions first: they tell of topics that this version does not know.
+  const cursors = readCursors(next)
   return {
     changes: changes.map(readChange),
     erasures: erasures.map(readErasure),
-    next: readCursors(next),
+    next: cursors,
     complete,
     // A Storage of the version before does not tell.
     stored: withLogs(readCursors(stored), logs),
@@ -185,17 +194,15 @@ function listQuery({ cursor, limit }: { cursor: string | undefined; limit: numbe
 
 function readChange({ type, partition, offset, event }: WireChange): StoredEvent {
   const decoded = fromWire(type, event)
+  if (!decoded.ok && decoded.newer) throw newerThan(`${type} ${partition}:${offset}`)
   if (!decoded.ok) throw new Error(`${type} ${partition}:${offset}: ${decoded.detail}`)
   return { partition, offset, event: decoded.event }
 }
 
 function readCursors(text: string): PartitionCursor[] {
   const cursors = parseCursors(text)
-  if (
-    cursors === undefined ||
-    cursors.some(({ topic }) => !BESIDE.includes(topic) && typeOfTopic(topic) === undefined)
-  ) {
-    throw new Error(`not positions of events: ${text}`)
-  }
+  const other = cursors?.find(({ topic }) => !BESIDE.includes(topic) && typeOfTopic(topic) === undefined)
+  if (other?.topic.startsWith(OUR_TOPICS)) throw newerThan(other.topic)
+  if (cursors === undefined || other !== undefined) throw new Error(`not positions of events: ${text}`)
   return cursors
 }

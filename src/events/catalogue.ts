@@ -30,11 +30,20 @@ export type RunifyEvent<T extends EventType = EventType> = T extends EventType
 
 export const EVENT_TYPES = Object.keys(CATALOGUE) as readonly EventType[]
 
+/** Counts the additions of fields, from 1. A record says so where reading it takes more than the first (`codec.ts`). */
+export const CATALOGUE_VERSION: number = Math.max(
+  ...EVENT_TYPES.flatMap((type) => Object.values(CATALOGUE[type].fields).map(sinceOf)),
+)
+
 export const TOPICS: readonly string[] = EVENT_TYPES.map((type) => CATALOGUE[type].topic)
 
 /** The fields of a type in their order, for code that treats all types alike. */
 export function fieldsOf(type: EventType): readonly (readonly [name: string, field: Field])[] {
   return FIELD_LISTS[type]
+}
+
+export function sinceOf({ since = 1 }: Field): number {
+  return since
 }
 
 export function isOptional(field: Field): boolean {

@@ -1,9 +1,19 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
-import { CATALOGUE, EVENT_TYPES, fieldsOf, type RunifyEvent } from './catalogue.ts'
+import { CATALOGUE, CATALOGUE_VERSION, EVENT_TYPES, fieldsOf, type RunifyEvent } from './catalogue.ts'
 import { checkEvent } from './check.ts'
-import { decodeEvent, encodeEvent, fromWire, sameContent, sentSchema, storedSchema, toWire } from './codec.ts'
+import {
+  decodeEvent,
+  decodeKnown,
+  encodeEvent,
+  fromWire,
+  NEWER_EVENTS,
+  sameContent,
+  sentSchema,
+  storedSchema,
+  toWire,
+} from './codec.ts'
 import { anyTypeOfEvent } from './testing/event.arbitrary.ts'
 
 const RUN: RunifyEvent<'running_stats'> = {
@@ -36,6 +46,21 @@ describe('the codec', () => {
         '"trace_id":"0190f1ee-6c54-7b01-90e6-d701748f0851","date_created":"2024-05-01T06:30:00.000Z"}',
     )
     assert.ok(!('event_id' in toWire(RUN)))
+  })
+
+  test('tells an event of a later version of the catalogue from one that is broken, and what of it is known', () => {
+    const later = { ...toWire(RUN), weather: 'rain', catalogue: CATALOGUE_VERSION + 1 }
+    const record = Buffer.from(JSON.stringify(later))
+    assert.deepEqual(decodeEvent('running_stats', record), { ok: false, newer: true, detail: NEWER_EVENTS })
+    assert.deepEqual(decodeKnown('running_stats', record), { ok: true, event: RUN })
+    assert.deepEqual(fromWire('running_stats', { ...toWire(RUN), catalogue: CATALOGUE_VERSION }), {
+      ok: true,
+      event: RUN,
+    })
+    assert.equal(refusalOf({ weather: 'rain' }), 'weather is not a field of this event')
+    for (const catalogue of ['2', 0, 1.5, null]) {
+      assert.equal(refusalOf({ catalogue }), 'catalogue must be a version of the catalogue')
+    }
   })
 
   test('gives a reason, never an exception, for a record that is no event', () => {

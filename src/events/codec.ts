@@ -1,4 +1,13 @@
-import { CATALOGUE, type EventType, fieldsOf, isOptional, type RunifyEvent } from './catalogue.ts'
+import {
+  CATALOGUE,
+  CATALOGUE_VERSION,
+  EVENT_TYPES,
+  type EventType,
+  fieldsOf,
+  isOptional,
+  type RunifyEvent,
+  sinceOf,
+} from './catalogue.ts'
 import { checkEvent, parseJson } from './check.ts'
 import { checkField, fieldSchema, Refusal, wireValue } from './field.ts'
 import { formatInstant } from './instant.ts'
@@ -20,12 +29,32 @@ export function toWire(event: RunifyEvent): Record<string, string | number> {
   return wire
 }
 
-/** An event as the log keeps it: the wire form as UTF-8 JSON. */
-export function encodeEvent(event: RunifyEvent): Buffer {
-  return Buffer.from(JSON.stringify(toWire(event)), 'utf8')
+/**
+ * The wire form as the log and the change feed carry it. An event with a field that the first version of the catalogue did
+ * not have says which version has it, so that an older reader knows that it is the one who lacks something. Any other event
+ * is what the first version wrote, byte for byte.
+ */
+export function toRecord(event: RunifyEvent): Record<string, string | number> {
+  const record = toWire(event)
+  const fields = event.fields as Record<string, unknown>
+  let version = 1
+  for (const [name, since] of LATER_FIELDS[event.type]) {
+    if (fields[name] !== undefined) version = Math.max(version, since)
+  }
+  if (version > 1) record.catalogue = version
+  return record
 }
 
-export type Decoded = { ok: true; event: RunifyEvent } | { ok: false; detail: string }
+/** An event as the log keeps it: UTF-8 JSON. */
+export function encodeEvent(event: RunifyEvent): Buffer {
+  return Buffer.from(JSON.stringify(toRecord(event)), 'utf8')
+}
+
+/** `newer`: an event of a later version of the catalogue, which this one must neither cut nor throw away. */
+export type Decoded = { ok: true; event: RunifyEvent } | { ok: false; newer?: true; detail: string }
+
+/** What keeps a service from going on behind an event that is newer than itself. */
+export const NEWER_EVENTS = 'newer events in the log: upgrade this service'
 
 /** Reads a record's value back. A record that is not what `encodeEvent` writes gives the reason, never an exception. */
 export function decodeEvent(type: EventType, value: Uint8Array): Decoded {
@@ -34,10 +63,26 @@ export function decodeEvent(type: EventType, value: Uint8Array): Decoded {
   return fromWire(type, parsed.value)
 }
 
-/** The inverse of `toWire` on a parsed value, as the log and the change feed carry it. */
+/** Likewise, for those who only look: of a newer event it gives what this version knows of it. */
+export function decodeKnown(type: EventType, value: Uint8Array): Decoded {
+  const decoded = decodeEvent(type, value)
+  if (decoded.ok || !decoded.newer) return decoded
+  const sent = JSON.parse(Buffer.from(value).toString('utf8')) as Record<string, unknown>
+  const names = ['trace_id', 'date_created', ...fieldsOf(type).map(([name]) => name)]
+  const known = names.filter((name) => Object.hasOwn(sent, name))
+  return fromWire(type, Object.fromEntries(known.map((name) => [name, sent[name]])))
+}
+
+/** The inverse of `toRecord` on a parsed value, as the log and the change feed carry it. */
 export function fromWire(type: EventType, value: unknown): Decoded {
   if (typeof value !== 'object' || value === null) return { ok: false, detail: 'the record is not a JSON object' }
-  const { trace_id, date_created, ...sent } = value as Record<string, unknown>
+  const { trace_id, date_created, catalogue, ...sent } = value as Record<string, unknown>
+  if (catalogue !== undefined) {
+    if (!Number.isSafeInteger(catalogue) || (catalogue as number) < 1) {
+      return { ok: false, detail: 'catalogue must be a version of the catalogue' }
+    }
+    if ((catalogue as number) > CATALOGUE_VERSION) return { ok: false, newer: true, detail: NEWER_EVENTS }
+  }
   const traceId = checkField(TRACE_ID, trace_id)
   if (traceId instanceof Refusal) return { ok: false, detail: `trace_id ${traceId.detail}` }
   const dateCreated = checkField(DATE_CREATED, date_created)
@@ -89,3 +134,11 @@ export function storedSchema(type: EventType, extra: Record<string, unknown> = {
     },
   }
 }
+
+/** Of each type, the fields that the first version did not have, with the version that they came with. */
+const LATER_FIELDS = Object.fromEntries(
+  EVENT_TYPES.map((type) => [
+    type,
+    fieldsOf(type).flatMap(([name, field]) => (sinceOf(field) > 1 ? [[name, sinceOf(field)]] : [])),
+  ]),
+) as unknown as Record<EventType, readonly (readonly [name: string, since: number])[]>

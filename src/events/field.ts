@@ -1,7 +1,15 @@
 import { type EpochMs, formatInstant, parseInstant } from './instant.ts'
 
 /** What a field of an event is. Checks, wire form, OpenAPI and column follow from it. */
-export type Field = { optional?: true; description: string } & (
+export type Field = {
+  optional?: true
+  /**
+   * The version of the catalogue that it came with; the first where nothing is said. Only an optional field comes later, and
+   * what a field may hold never changes: older records are read by it, and newer ones by older services.
+   */
+  since?: number
+  description: string
+} & (
   | { kind: 'uuid' }
   | { kind: 'number'; unit: 'seconds' | 'metres'; min: number; max: number }
   | { kind: 'text'; charactersMin: number; charactersMax: number }

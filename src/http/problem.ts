@@ -37,6 +37,7 @@ export const PROBLEMS = {
   store_unavailable: { status: 503, title: 'The store is unavailable' },
   statistics_unavailable: { status: 503, title: 'The statistics are unavailable' },
   anomalies_unavailable: { status: 503, title: 'The anomalies are unavailable' },
+  newer_events: { status: 503, title: 'The service is older than the events' },
   service_unavailable: { status: 503, title: 'A service is unavailable' },
   service_unknown: { status: 503, title: 'The address of the service is not known' },
   page_unavailable: { status: 503, title: 'The page is not built' },
@@ -90,6 +91,7 @@ export const PROBLEM_OF_FAILURE: Record<FailureCode, ProblemCode> = {
   anomalies_unavailable: 'anomalies_unavailable',
   offset_removed: 'removed',
   position_conflict: 'store_unavailable',
+  newer_events: 'newer_events',
   data_folder_in_use: 'internal',
   closed: 'stopping',
 }

@@ -1,4 +1,5 @@
 import { setImmediate as others, setTimeout as sleep } from 'node:timers/promises'
+import { NewerEvent } from '../errors.ts'
 import type { EventLog, RecordBatch } from './event-log.ts'
 import { KeyedExecutor } from './keyed-executor.ts'
 import { type Keeper, placeInLog } from './place-in-log.ts'
@@ -19,7 +20,7 @@ export type GroupWork = {
   /**
    * Handles a batch and moves its partition's cursor to `next`, both in one transaction. `from` is where the batch before
    * it ended, also where retention has removed what followed. A batch may come again; what lies before the cursor is
-   * skipped.
+   * skipped. Throws `NewerEvent` before it has done anything; then it is given what lies before that.
    */
   handle: (batch: RecordBatch) => Promise<void>
   failed: (work: 'consume' | 'commit', error: unknown) => void
@@ -38,8 +39,14 @@ const COMMIT_EVERY_MS = 500
  */
 export class GroupConsumer {
   readonly #work: GroupWork
+  #failure: unknown
+  /** The partitions that stand before an event that is newer than this version: another one passes it, or nobody. */
+  readonly #newer = new Map<string, NewerEvent>()
+
   /** What keeps it from working now; undefined while all is well. */
-  lastError: unknown
+  get lastError(): unknown {
+    return this.#failure ?? this.#newer.values().next().value
+  }
 
   constructor(work: GroupWork) {
     this.#work = work
@@ -54,7 +61,7 @@ export class GroupConsumer {
           retryMs = RETRY_MS
         })
       } catch (error) {
-        this.lastError = error
+        this.#failure = error
         this.#work.failed('consume', error)
         await sleep(retryMs, undefined, { signal }).catch(() => {})
         retryMs = Math.min(retryMs * 2, RETRY_MS_MAX)
@@ -63,12 +70,12 @@ export class GroupConsumer {
   }
 
   async #consume(signal: AbortSignal, worked: () => void): Promise<void> {
-    const { log, group, topics, batchRecordsMax, handledAtOnce, handle, failed, removedUnread } = this.#work
+    const { log, group, topics, batchRecordsMax, handledAtOnce, failed, removedUnread } = this.#work
     const expected = new Map<string, number>()
     const startAt = async (at: { topic: string; partition: number; logId: string }) => {
       const next = await this.#startOf(at)
       expected.set(`${at.topic}:${at.partition}`, next)
-      this.lastError = undefined
+      this.#failure = undefined
       return next
     }
     await using commits = new LazyCommits((cursors) =>
@@ -83,15 +90,30 @@ export class GroupConsumer {
       await executor.start(id, async () => {
         if (from > expectedFrom) removedUnread({ topic, partition, from: expectedFrom, to: from })
         if (batch.gap !== undefined) removedUnread({ topic, partition, ...batch.gap })
-        await handle(from > expectedFrom ? { ...batch, from: expectedFrom } : batch)
+        await this.#handle(id, from > expectedFrom ? { ...batch, from: expectedFrom } : batch)
         commits.add({ topic, partition, next })
-        this.lastError = undefined
+        this.#failure = undefined
         worked()
       })
       // The embedded log and store never wait for anything: without this, catching up would keep requests waiting.
       await others()
     }
     await executor.drain()
+  }
+
+  async #handle(id: string, batch: RecordBatch): Promise<void> {
+    const { handle } = this.#work
+    try {
+      await handle(batch)
+      this.#newer.delete(id)
+    } catch (error) {
+      if (!(error instanceof NewerEvent)) throw error
+      this.#newer.set(id, error)
+      const { offset: next } = error
+      const records = batch.records.filter(({ offset }) => offset < next)
+      if (next > batch.from) await handle({ ...batch, records, next })
+      throw error
+    }
   }
 
   /** The cursor, where it is one of this log. */

@@ -189,6 +189,53 @@ test('an optional field is added by a migration of its own, to a new folder and 
   assert.equal(tableOf(fresh.path, 'running_stats'), tableOf(before.path, 'running_stats'))
 })
 
+test('an older version waits before an event that is newer than itself, keeps all, and shows it', async () => {
+  await using folder = await temporaryFolder()
+  const { user_id, events } = makeMany('running', 4)
+  const [first, second, third, fourth] = events as [Json, Json, Json, Json]
+  const newer = { ...third, weather: 'rain' }
+  {
+    await using runify = await spawnRunify({ dir: folder.path })
+    assert.equal((await post(`${runify.addresses.receiver}/stats/running`, first)).status, 201)
+    await settled(runify)
+    await runify.kill('SIGTERM')
+  }
+  {
+    // The newer Receiver before the others, which is the wrong order.
+    await using runify = await spawnRunify({ dir: folder.path }, ['receiver'], {
+      flags: [`--import=${OPTIONAL_FIELD}`],
+    })
+    for (const event of [second, newer, fourth])
+      assert.equal((await post(`${runify.addresses.receiver}/stats/running`, event)).status, 201)
+    await runify.kill('SIGTERM')
+  }
+  {
+    await using runify = await spawnRunify({ dir: folder.path })
+    const { storage, processing, analyzer } = runify.addresses
+    for (const service of ['storage', 'anomaly-detector'] as const) {
+      const ready = await waitFor(async () => {
+        const response = await fetch(`${runify.addresses[service]}/health/ready`)
+        return response.status === 503 && ((await response.json()) as Json)
+      })
+      assert.deepEqual([ready.code, ready.detail], ['newer_events', 'newer events in the log: upgrade this service'])
+    }
+    // What holds nothing new is read, although a newer version wrote it; and what comes behind the newer one waits.
+    await waitFor(async () => (await getJson(`${processing}/stats`)).num_running_stats === 2)
+    assert.equal((await getJson(`${processing}/stats`)).behind, 2)
+    const stored = await getList(`${storage}/stats/running?user_id=${user_id}&limit=10`)
+    assert.deepEqual(stored.map(asSent), [first, second].map(asStored))
+    assert.deepEqual(await getList(`${analyzer}/dead-letters`), [])
+    assert.deepEqual((await getJson(`${analyzer}/running?index=2`)).event_id, third.event_id)
+    assert.equal((await fetch(`${storage}/health/ready`)).status, 503, 'it is not ready from one look to the next')
+    await runify.kill('SIGTERM')
+  }
+  await using runify = await start(folder.path, OPTIONAL_FIELD)
+  await allDone(runify)
+  const stored = await getList(`${runify.addresses.storage}/stats/running?user_id=${user_id}&limit=10`)
+  assert.deepEqual(stored.map(asSent), [first, second, newer, fourth].map(asStored))
+  assert.equal((await fetch(`${runify.addresses.storage}/health/ready`)).status, 200)
+})
+
 function pointers({ errors }: Json): string[] {
   return (errors as { pointer: string }[]).map(({ pointer }) => pointer)
 }

@@ -5,7 +5,14 @@ import type { Field } from '../../src/events/field.ts'
 /** Likewise (`third-type.fixture.ts`): a Runify whose runs have one optional field more. */
 
 const fields: Record<string, Field> = CATALOGUE.running_stats.fields
-fields.weather = { kind: 'text', charactersMin: 1, charactersMax: 50, optional: true, description: 'Of the run' }
+fields.weather = {
+  kind: 'text',
+  charactersMin: 1,
+  charactersMax: 50,
+  optional: true,
+  since: 2,
+  description: 'Of the run',
+}
 
 // Not before: it reads the catalogue.
 const { EVENT_MIGRATIONS } = await import('../../src/store/migrations/events.ts')

@@ -1,3 +1,4 @@
+import { NewerEvent } from '../../errors.ts'
 import { CATALOGUE, type RunifyEvent } from '../../events/catalogue.ts'
 import { decodeEvent } from '../../events/codec.ts'
 import { letterFor, writeDeadLetters } from '../../log/dead-letter.ts'
@@ -104,12 +105,13 @@ async function forgetUsers({ anomalies, telemetry }: ConsumerDeps, batch: Record
   telemetry.anomaliesForgotten(new Set(tombstones.map(({ user_id }) => user_id)).size)
 }
 
-/** What is no event is Storage's to put into the dead letters; here it is counted. */
+/** What is no event is Storage's to put into the dead letters; here it is counted. Throws `NewerEvent` where one is newer. */
 function decodeRecords(type: JudgedType, { records }: RecordBatch): { events: LoggedEvent[]; skipped: number } {
   const events: LoggedEvent[] = []
   for (const { offset, appendTime, value } of records) {
     const decoded = decodeEvent(type, value)
     if (decoded.ok) events.push({ offset, appendTime, event: decoded.event as RunifyEvent<JudgedType> })
+    else if (decoded.newer) throw new NewerEvent(decoded.detail, offset)
   }
   return { events, skipped: records.length - events.length }
 }

@@ -1,4 +1,4 @@
-import { Failure } from '../../errors.ts'
+import { Failure, NewerEvent } from '../../errors.ts'
 import { decodeCanary } from '../../events/canary.ts'
 import { CANARY, type EventType, TOPICS, typeOfTopic } from '../../events/catalogue.ts'
 import { decodeEvent } from '../../events/codec.ts'
@@ -87,7 +87,7 @@ export class StorageConsumer {
   }
 }
 
-/** Records → events; what is not an event becomes a dead letter with its reason. */
+/** Records → events; what is not an event becomes a dead letter with its reason. Throws `NewerEvent` where one is newer. */
 export function decodeBatch(batch: RecordBatch): {
   type: EventType
   events: StoreBatch['events']
@@ -100,6 +100,7 @@ export function decodeBatch(batch: RecordBatch): {
   for (const record of batch.records) {
     const decoded = decodeEvent(type, record.value)
     if (decoded.ok) events.push({ offset: record.offset, event: decoded.event })
+    else if (decoded.newer) throw new NewerEvent(decoded.detail, record.offset)
     else letters.push(letterFor(batch, record, { reason: 'undecodable', detail: decoded.detail }))
   }
   return { type, events, letters }

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
-import { CATALOGUE, EVENT_TYPES } from '../../events/catalogue.ts'
-import { storedSchema, toWire } from '../../events/codec.ts'
+import { CATALOGUE, EVENT_TYPES, type EventType } from '../../events/catalogue.ts'
+import { storedSchema, toRecord } from '../../events/codec.ts'
 import { formatInstant } from '../../events/instant.ts'
 import { PAGE_BYTES_MAX } from '../../http/next-page.ts'
 import type { Parameters } from '../../http/parameter.ts'
@@ -106,7 +106,7 @@ async function readUserPage(
 }
 
 export function toStored({ partition, offset, event }: StoredEvent) {
-  return { type: event.type, partition, offset, event: toWire(event) }
+  return { type: event.type, partition, offset, event: toRecord(event) }
 }
 
 /** The form of an erasure in answers. */
@@ -181,11 +181,23 @@ const INSTANT = { type: 'string', format: 'date-time' }
 const NEXT = { type: ['string', 'null'], description: 'The `cursor` of the next page' }
 const PLACE = { type: { type: 'string', enum: EVENT_TYPES }, partition: COUNT, offset: COUNT }
 
+const CATALOGUE_OF_RECORD = {
+  type: 'integer',
+  minimum: 2,
+  description: 'The version of the catalogue that has all its fields, where that is not the first',
+}
+
 /** One stored event with its place, as the feed of changes has it. */
 export const STORED_SCHEMA = {
   type: 'object',
   required: ['type', 'partition', 'offset', 'event'],
-  properties: { ...PLACE, event: { oneOf: EVENT_TYPES.map((type) => storedSchema(type)) } },
+  properties: { ...PLACE, event: { oneOf: EVENT_TYPES.map(recordSchema) } },
+}
+
+/** JSON Schema of what `toRecord` gives. */
+function recordSchema(type: EventType): Record<string, unknown> {
+  const stored = storedSchema(type)
+  return { ...stored, properties: { ...(stored.properties as object), catalogue: CATALOGUE_OF_RECORD } }
 }
 
 export const ERASURE_SCHEMA = {

@@ -1,7 +1,7 @@
 import { setImmediate as others } from 'node:timers/promises'
 import type { AuditRange, Counted, CountedReader } from '../../../clients/http-counted.ts'
 import { CATALOGUE, EVENT_TYPES, type EventType, fieldsOf, type RunifyEvent } from '../../../events/catalogue.ts'
-import { decodeEvent, sameContent } from '../../../events/codec.ts'
+import { decodeKnown, sameContent } from '../../../events/codec.ts'
 import type { EpochMs } from '../../../events/instant.ts'
 import { MS_PER_HOUR } from '../../../events/instant.ts'
 import { DEAD_LETTER_TOPIC, isNotStored, positionText } from '../../../log/dead-letter.ts'
@@ -181,7 +181,7 @@ export class Audit {
     record: LogRecord,
     { row, stored }: { row: StoredEvent | undefined; stored: boolean },
   ): void {
-    const decoded = decodeEvent(type, record.value)
+    const decoded = decodeKnown(type, record.value)
     const event = decoded.ok ? decoded.event : undefined
     const time = event?.date_created ?? record.appendTime
     const { offset } = record
@@ -367,7 +367,7 @@ export class Audit {
       return false
     }
     const [record] = await readOrSkip(this.#deps.log, { topic, partition, from: offset, to: offset + 1 })
-    const decoded = record?.offset === offset ? decodeEvent(event.type, record.value) : undefined
+    const decoded = record?.offset === offset ? decodeKnown(event.type, record.value) : undefined
     if (decoded?.ok && decoded.event.trace_id === event.trace_id) {
       const fields = differingFields(decoded.event, event)
       if (fields.length > 0) this.#changed(decoded.event, row, fields)

@@ -1,6 +1,6 @@
 import { isFailure } from '../../../errors.ts'
 import { CATALOGUE, EVENT_TYPES, type EventType } from '../../../events/catalogue.ts'
-import { decodeEvent, storedSchema } from '../../../events/codec.ts'
+import { decodeKnown, storedSchema } from '../../../events/codec.ts'
 import { type EpochMs, formatInstant } from '../../../events/instant.ts'
 import type { Parameters } from '../../../http/parameter.ts'
 import { HttpProblem } from '../../../http/problem.ts'
@@ -106,7 +106,7 @@ function timeOf(traceId: string): EpochMs | undefined {
 }
 
 async function describe({ records }: FindEventDeps, { type, partition, record }: Found, stored: boolean | null) {
-  const decoded = decodeEvent(type, record.value)
+  const decoded = decodeKnown(type, record.value)
   const placed = toPlacedEvent(type, { partition, record })
   if (!decoded.ok) return placed
   const { fields, date_created } = decoded.event

@@ -1,6 +1,6 @@
 import { isFailure } from '../../../errors.ts'
 import { CATALOGUE, EVENT_TYPES, type EventType } from '../../../events/catalogue.ts'
-import { decodeEvent } from '../../../events/codec.ts'
+import { decodeKnown } from '../../../events/codec.ts'
 import type { EpochMs } from '../../../events/instant.ts'
 import type { EventLog, LogRecord } from '../../../log/event-log.ts'
 import type { PlacedRecord } from '../record-cache.ts'
@@ -65,7 +65,7 @@ async function readPage(log: EventLog, { type, partition, next, end }: OffsetRan
 /** Most records are passed over without being decoded. */
 function isEvent(type: EventType, { value }: LogRecord, traceId: string): boolean {
   if (!Buffer.from(value.buffer, value.byteOffset, value.byteLength).includes(traceId)) return false
-  const decoded = decodeEvent(type, value)
+  const decoded = decodeKnown(type, value)
   return decoded.ok && decoded.event.trace_id === traceId
 }
 

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isFailure } from '../../../errors.ts'
 import { CATALOGUE, type EventType } from '../../../events/catalogue.ts'
-import { decodeEvent, toWire } from '../../../events/codec.ts'
+import { decodeKnown, toWire } from '../../../events/codec.ts'
 import { formatInstant } from '../../../events/instant.ts'
 import type { EventLog } from '../../../log/event-log.ts'
 import type { LiveLog, LiveRecord } from './live-log.ts'
@@ -181,7 +181,7 @@ type Gap = { type: EventType; partition: number; from: number; to: number }
 function eventText({ type, partition, record }: LiveRecord): string {
   const { offset, appendTime, value } = record
   const place = { partition, offset, append_time: formatInstant(appendTime) }
-  const decoded = decodeEvent(type, value)
+  const decoded = decodeKnown(type, value)
   if (decoded.ok) return `event: ${type}\ndata: ${JSON.stringify({ type, ...toWire(decoded.event), ...place })}\n`
   return `event: undecodable\ndata: ${JSON.stringify({ type, ...place, detail: decoded.detail })}\n`
 }
