@@ -7,25 +7,25 @@
 export type Room = { files: string; what: string; mayImport: readonly string[] }
 
 export const ROOMS: Record<string, Room> = {
-  errors: { files: '`src/errors.ts`', what: 'failures, and what a person has to mend before a start', mayImport: [] },
+  errors: { files: '`src/errors.ts`', what: 'failures, and start errors that a person has to fix', mayImport: [] },
   events: {
     files: '`src/events`',
-    what: "the catalogue of event types, from which checks, OpenAPI, the log's encoding and the columns derive",
+    what: "the catalogue of event types; checks, OpenAPI, the log's encoding and the columns derive from it",
     mayImport: [],
   },
   disk: {
     files: '`src/disk`',
-    what: 'the data folder and its files: making it, what goes wrong with them',
+    what: 'the data folder and its files: creating it, and what can go wrong with them',
     mayImport: ['errors'],
   },
   settings: {
     files: '`settings.ts` of a service',
-    what: 'what the environment says to this service alone; `config` reads it with the rest',
+    what: 'environment settings of this service alone; `config` reads them with the rest',
     mayImport: ['errors'],
   },
   config: {
     files: '`src/config.ts`, `src/addresses.ts`',
-    what: 'the environment, read and checked once',
+    what: 'the environment, read and validated once',
     mayImport: ['errors', 'settings'],
   },
   log: {
@@ -40,37 +40,37 @@ export const ROOMS: Record<string, Room> = {
   },
   telemetry: {
     files: '`src/telemetry.ts`',
-    what: 'the log lines and metrics that all services have',
+    what: 'the log lines and metrics that all services share',
     mayImport: ['config', 'disk', 'events', 'log'],
   },
   http: {
     files: '`src/http`',
-    what: 'the one server set-up: parameters, bodies, keys, problems, health, metrics, API page',
+    what: 'the server set-up that all services share: parameters, bodies, keys, problems, health, metrics, API page',
     mayImport: ['config', 'errors', 'events', 'telemetry'],
   },
   clients: {
     files: '`src/clients`',
-    what: 'how one service asks another by HTTP, and commands ask services',
+    what: 'how services call each other over HTTP, and how commands call services',
     mayImport: ['errors', 'events', 'log', 'store'],
   },
   services: {
     files: '`src/services/*`',
-    what: 'one folder a service; they do not know each other',
+    what: 'one folder per service; services do not know each other',
     mayImport: ['clients', 'config', 'disk', 'errors', 'events', 'http', 'log', 'settings', 'store', 'telemetry'],
   },
   system: {
     files: '`src/system.ts`, `src/adapters.ts`, `src/service-thread.ts` …',
-    what: 'which service gets what, and in which thread it runs',
+    what: 'what each service is given, and which thread it runs in',
     mayImport: ['clients', 'config', 'disk', 'errors', 'events', 'http', 'log', 'services', 'store', 'telemetry'],
   },
   main: {
     files: '`src/main.ts`',
-    what: 'start, wait for a signal, close',
+    what: 'start, wait for a signal, shut down',
     mayImport: ['config', 'errors', 'system'],
   },
   backup: {
     files: '`src/backup`',
-    what: 'backups and restores of what the adapters keep',
+    what: 'backing up and restoring what the adapters keep',
     mayImport: ['config', 'disk', 'errors', 'events', 'log', 'services', 'store', 'system', 'telemetry'],
   },
   cli: {
