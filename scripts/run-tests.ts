@@ -28,10 +28,10 @@ function kindOf(file: string): Kind {
   return KINDS.find((kind) => file.endsWith(`.${kind}.test.ts`)) ?? 'plain'
 }
 
-/** Runs the files, each in a process of its own, and shows how it goes. */
+/** Runs the files, each in a process of its own and `concurrency` at a time, and shows how it goes. */
 export async function runTests(
   files: readonly string[],
-  { concurrency, fileMsMax = FILE_MS_MAX }: { concurrency: boolean; fileMsMax?: number },
+  { concurrency, fileMsMax = FILE_MS_MAX }: { concurrency: number; fileMsMax?: number },
 ): Promise<Counts> {
   const counts = { passed: 0, failed: 0, skipped: 0 }
   const tests = run({

@@ -26,7 +26,7 @@ async function main(files: readonly string[]): Promise<number> {
   await using _ = await startServers()
   if (signalled.signal.aborted) return 130
   process.env.RUNIFY_TEST_PROJECT = SUITE_PROJECT
-  const runs = runTests(files, { concurrency: false })
+  const runs = runTests(files, { concurrency: 1 })
   const counts = await Promise.race([runs, once(signalled.signal, 'abort').then(() => undefined)])
   if (counts === undefined) {
     await takeDown(['-p', SUITE_PROJECT])

@@ -1,10 +1,14 @@
+import { availableParallelism } from 'node:os'
 import { findSuites, runTests } from './run-tests.ts'
 
 /** `npm test [-- file or pattern…]`: all tests that need nothing but `npm ci`, and which ones there are besides. */
 
 const chosen = process.argv.slice(2)
 const files = findSuites({ kind: 'plain', chosen })
-const { passed, failed } = await runTests(files, { concurrency: true, fileMsMax: 600_000 })
+/** Most tests wait more than they compute: with one file at a time, two cores are mostly idle. */
+const CONCURRENCY_MIN = 2
+const concurrency = Math.max(CONCURRENCY_MIN, availableParallelism())
+const { passed, failed } = await runTests(files, { concurrency, fileMsMax: 600_000 })
 const notRun = findSuites({ kind: 'server', chosen })
 if (notRun.length > 0) {
   console.log(`\nserver-backed suites: 0 ran, ${notRun.length} did not, because npm test needs no server.`)

@@ -82,7 +82,7 @@ describe('The configuration', () => {
       receiverWorkers: 1,
       requestsMax: 2048,
       connectionsMax: 8000,
-      answerBytesMax: 16_777_216,
+      answerBytesMax: 8_388_608,
       batchRecordsMax: 1000,
       logLevel: 'info',
     })

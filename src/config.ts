@@ -178,7 +178,7 @@ export function readConfig(environment: Record<string, string | undefined> = pro
     receiverWorkers: number('RECEIVER_WORKERS', 1, 1, 64),
     requestsMax: number('RUNIFY_REQUESTS_MAX', 2048, 1, 100_000),
     connectionsMax: number('RUNIFY_CONNECTIONS_MAX', 8000, 1, 1_000_000),
-    answerBytesMax: number('RUNIFY_ANSWER_BYTES_MAX', 16 * MIB, MIB, 1024 * MIB),
+    answerBytesMax: number('RUNIFY_ANSWER_BYTES_MAX', 8 * MIB, MIB, 1024 * MIB),
     batchRecordsMax: number('RUNIFY_BATCH_RECORDS_MAX', STANDARD_BATCH[store.kind], 1, 100_000),
     logLevel: oneOf('RUNIFY_LOG_LEVEL', read('RUNIFY_LOG_LEVEL') ?? 'info', LOG_LEVELS),
   }

@@ -38,9 +38,12 @@ export class AnswerBudget {
     return budget
   }
 
-  /** Resolves when the answer may be made; what it takes is given back when the response is closed. */
+  /**
+   * Resolves when the answer may be made; what it takes is given back when the response is closed. Throws when it has waited
+   * too long, and when nobody is there any more to read it.
+   */
   async take(response: ServerResponse, bytesMax: number): Promise<void> {
-    if (response.closed) return
+    if (hasLeft(response)) throw new HttpProblem('overloaded', 'the client has gone')
     // One that is larger than all that there is has it alone.
     const bytes = Math.min(bytesMax, this.#bytesMax)
     if (this.#waiting.size > 0 || !this.#fits(bytes)) await this.#inTurn(response, bytes)
@@ -78,11 +81,14 @@ export class AnswerBudget {
 
   #beginWaiting(): void {
     for (const waiting of this.#waiting) {
+      // Of many connections that are cut at once, each is told only after the one before: its answer would be made for nobody.
+      if (hasLeft(waiting.response)) continue
       if (!this.#fits(waiting.bytes)) return
       this.#waiting.delete(waiting)
       this.#hold(waiting.response, waiting.bytes)
       waiting.begin()
     }
+    if (this.#waiting.size > 0) return
     clearInterval(this.#looking)
     this.#looking = undefined
   }
@@ -110,6 +116,10 @@ export class AnswerBudget {
       this.#beginWaiting()
     })
   }
+}
+
+function hasLeft({ closed, socket }: ServerResponse): boolean {
+  return closed || socket?.destroyed === true
 }
 
 /** About: a string may be as many bytes or up to three times as many. */

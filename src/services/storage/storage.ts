@@ -9,14 +9,15 @@ import { invalidParameter, type Parameters, type ParameterValues } from '../../h
 import { HttpProblem } from '../../http/problem.ts'
 import { HttpServer } from '../../http/server.ts'
 import type { EventLog } from '../../log/event-log.ts'
-import { type Cursors, formatCursors, formatLogs, nextOf, parseCursors } from '../../log/position.ts'
+import { type Cursors, nextOf, parseCursors } from '../../log/position.ts'
 import type { EventStore, PageQuery } from '../../store/event-store.ts'
+import { changePageText } from './change-page.ts'
 import { StorageConsumer } from './consumer.ts'
 import { asCsv, asNdjson } from './event-stream.ts'
 import { decodePageCursor, encodePageCursor } from './page-cursor.ts'
 import { Retention } from './retention.ts'
 import type { StorageTelemetry } from './telemetry.ts'
-import { addUserRoutes, ERASURE_SCHEMA, EVENT_BYTES_MAX, STORED_SCHEMA, toErasure, toStored } from './users.ts'
+import { addUserRoutes, ERASURE_SCHEMA, EVENT_BYTES_MAX, STORED_SCHEMA } from './users.ts'
 
 export type StorageDeps = { log: EventLog; store: EventStore; config: Config; telemetry: StorageTelemetry }
 
@@ -113,19 +114,12 @@ function addRoutes(server: HttpServer, store: EventStore): void {
     response: CHANGES_RESPONSE,
     problems: ['store_unavailable'],
     rowBytesMax: EVENT_BYTES_MAX,
-    handler: async ({ values }) => {
+    handler: async ({ values, reply }) => {
       const after = parseCursors(values.after ?? '')
       if (after === undefined) throw invalidPosition()
       const page = await store.changes({ after, limit: values.limit })
       refuseBeyond(after, page.stored)
-      return {
-        changes: page.changes.map(toStored),
-        erasures: page.erasures.map(toErasure),
-        next: formatCursors(page.next),
-        complete: page.complete,
-        stored: formatCursors(page.stored),
-        logs: formatLogs(page.stored),
-      }
+      return reply.type('application/json; charset=utf-8').send(changePageText(page))
     },
   })
 }
