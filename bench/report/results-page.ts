@@ -43,12 +43,13 @@ export function renderTable(rows: readonly Row[]): string {
 
 const INTRODUCTION = `# Results of the benchmarks
 
-Written by \`npm run bench\` out of [results.json](results.json); \`npm run bench -- --help\` tells how to run it.
+Written by \`npm run bench\` from [results.json](results.json); \`npm run bench -- --help\` explains how to run it.
 
-The load generator, the databases and what is measured share the cores of one machine: with a machine for each, all
-would be faster, and the limits too. Each figure therefore stands beside a limit that was measured in the same run, mostly
-in neighbouring turns, of which the median counts. "Of the limit" is the measured rate by the limit's; of times it is the
-limit's by the measured, so that 1 is always as good as the limit. What each section's limit is, stands above its table.`
+The load generator, the databases and what is measured share the cores of one machine: with a machine for each, all of them
+would be faster, and so would the limits. Each figure is therefore shown beside a limit measured in the same run, mostly in
+adjacent turns, the median of which counts. "Of the limit" is the measured rate divided by the limit's; for times it is the
+limit's divided by the measured one, so that 1 always means as good as the limit. Each section says above its table what its
+limit is.`
 
 const TITLES: Record<SystemName, string> = {
   embedded: 'Embedded: one process, with its own log and store',

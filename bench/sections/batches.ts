@@ -18,12 +18,12 @@ const RAW_BATCH = 500
 export const BATCHES: Section = {
   about: {
     embedded:
-      'NDJSON bodies of 10,000 lines and JSON arrays of 1,000 events, two requests at a time, acknowledged when the log ' +
-      'has synced them; all services run, and store and count meanwhile. The limit is JSON.parse of the same lines, alone.',
+      'NDJSON bodies of 10,000 lines and JSON arrays of 1,000 events, two requests at a time, acknowledged once the log has ' +
+      'synced them; all services run, and store and count meanwhile. The limit is JSON.parse of the same lines, alone.',
     servers:
-      'NDJSON bodies of 10,000 lines and JSON arrays of 1,000 events, two requests at a time, acknowledged when Kafka has ' +
-      'them; of Runify the Receiver runs. The limit is the client of @platformatic/kafka alone, with the same messages ' +
-      'ready made, in batches of 500, acks=-1.',
+      'NDJSON bodies of 10,000 lines and JSON arrays of 1,000 events, two requests at a time, acknowledged once Kafka has ' +
+      'them; of Runify, only the Receiver runs. The limit is the client of @platformatic/kafka alone, with the same ' +
+      'messages prepared in advance, in batches of 500, acks=-1.',
   },
   async measure(run) {
     const { target, options } = run

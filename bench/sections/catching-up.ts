@@ -5,11 +5,11 @@ import type { Section } from '../section.ts'
 export const CATCHING_UP: Section = {
   about: {
     embedded:
-      'All events are in the log; Storage is started and stores them. The limit is the same rows out of the store into an ' +
-      'empty table of the same form by SQLite itself, INSERT … SELECT of 1,000 rows a transaction.',
+      'All events are in the log; Storage starts and stores them. The limit is SQLite itself copying the same rows from the ' +
+      'store into an empty table of the same schema, INSERT … SELECT of 1,000 rows per transaction.',
     servers:
-      'All events are in Kafka; one Storage is started and stores them in MySQL. The limit is LOAD DATA of the same rows ' +
-      'into an empty table of the same form, on the server itself.',
+      'All events are in Kafka; one Storage starts and stores them in MySQL. The limit is LOAD DATA of the same rows into ' +
+      'an empty table of the same schema, on the server itself.',
   },
   async measure({ target, dataset, options }) {
     const stored = await dataset.stored()

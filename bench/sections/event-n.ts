@@ -21,14 +21,15 @@ const WARM_MS_MAX = 10
 export const EVENT_N: Section = {
   about: {
     embedded:
-      'GET /running?index=n of the Analyzer: 50 different events at random just after it was started, one request at a time, ' +
-      'of ten starts (cold); the first, the middle and the last event, 100 times each; 5,000 random ones by eight readers; then ' +
-      '1,000 others, one request at a time again (warm). The limit is a bare node:http server that sends the same bytes.',
+      'GET /running?index=n on the Analyzer: 50 different random events just after it has started, one request at a time, ' +
+      'over ten starts (cold); the first, the middle and the last event, 100 times each; 5,000 random ones by eight ' +
+      'readers; then 1,000 others, again one request at a time (warm). The limit is a bare node:http server that sends the ' +
+      'same bytes.',
     servers:
-      'GET /running?index=n of the Analyzer, which finds the event in Kafka by its time and keeps no index: 50 different events ' +
-      'at random just after it was started, one request at a time, of ten starts (cold); the first, the middle and the last ' +
-      'event, 100 times each; 5,000 random ones by eight readers; then 1,000 others, one request at a time again (warm). The ' +
-      'limit is a bare node:http server that sends the same bytes.',
+      'GET /running?index=n on the Analyzer, which finds the event in Kafka by its time and keeps no index: 50 different ' +
+      'random events just after it has started, one request at a time, over ten starts (cold); the first, the middle and ' +
+      'the last event, 100 times each; 5,000 random ones by eight readers; then 1,000 others, again one request at a time ' +
+      '(warm). The limit is a bare node:http server that sends the same bytes.',
   },
   async measure({ target, dataset, options }) {
     await dataset.logged()

@@ -19,13 +19,14 @@ const CONNECTIONS_MAX = 1000
 export const FRESHNESS: Section = {
   about: {
     embedded:
-      'From the beginning of a POST until Storage gives the event by its id, and until Processing has counted it; its ' +
-      'period is 2 s. At rest, and beside an open loop of single POSTs at 50 % of what a closed loop has just given. The ' +
-      'limit is one event at a time appended with a sync, inserted and found with node:sqlite alone.',
+      'From the start of a POST until Storage returns the event by its id, and until Processing has counted it; its period ' +
+      'is 2 s. At rest, and alongside an open loop of single POSTs at 50 % of what a closed loop has just reached. The ' +
+      'limit is one event at a time appended with a sync, inserted and looked up with node:sqlite alone.',
     servers:
-      'From the beginning of a POST until Storage gives the event by its id, and until Processing has counted it; its ' +
-      'period is 2 s. All services run. At rest, and beside an open loop of single POSTs at 50 % of what a closed loop has ' +
-      'just given. The limit is one event at a time appended to Kafka, inserted in MySQL and found, by the bare clients.',
+      'From the start of a POST until Storage returns the event by its id, and until Processing has counted it; its period ' +
+      'is 2 s. All services run. At rest, and alongside an open loop of single POSTs at 50 % of what a closed loop has just ' +
+      'reached. The limit is one event at a time appended to Kafka, inserted into MySQL and looked up, with the bare ' +
+      'clients.',
   },
   async measure({ target, options }: BenchRun) {
     const bodies = eventBodies(BODIES)

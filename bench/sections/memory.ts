@@ -9,12 +9,12 @@ import { SERVICES } from '../target/target.ts'
 export const MEMORY: Section = {
   about: {
     embedded:
-      'All services run in the one process and all events go through it as fast as they are taken, until the last is ' +
-      'counted. Memory is the largest resident memory (VmHWM) in this and in all other sections of the same run.',
+      'All services run in one process, and all events go through it as fast as it accepts them, until the last is counted. ' +
+      'Memory is the peak resident memory (VmHWM) in this and all other sections of the same run.',
     servers:
-      'Each service is a process, and all events go through them as fast as they are taken, until the last is counted. ' +
-      'Memory is the largest resident memory (VmHWM) of each in this and in all other sections of the same run; of Kafka ' +
-      'and MySQL, it is that of their largest process.',
+      'Each service is a process of its own, and all events go through them as fast as they accept them, until the last is ' +
+      'counted. Memory is the peak resident memory (VmHWM) of each in this and all other sections of the same run; for ' +
+      'Kafka and MySQL, it is that of their largest process.',
   },
   async measure({ target, options: { events } }) {
     await target.clear()

@@ -21,9 +21,10 @@ const HEAVY = '00000000-0000-4000-8000-000000000000'
 const BEGIN = Date.UTC(2005, 0, 1)
 
 const ABOUT =
-  'Plays of 20,000 songs by 2,000 artists in 20 years: up to 100,000 of one user, the others of 200 users. All are stored; ' +
-  'Processing is started and counts them. Then lists, one request at a time: each made anew, for they differ in length, and lists ' +
-  'of 50 asked for again, which are kept until something of the user, or of anybody, is counted.'
+  'Plays of 20,000 songs by 2,000 artists in 20 years: up to 100,000 by one user, the rest by 200 users. All are ' +
+  'stored; Processing starts and counts them. Then lists, one request at a time: first computed afresh, each with a ' +
+  'different limit, then lists of 50 requested again, which are cached until something of the user, or of anybody, is ' +
+  'counted.'
 
 /** How fast plays are counted, and how long the lists of what was played most take. */
 export const MOST_PLAYED: Section = {

@@ -20,13 +20,13 @@ const CONNECTIONS_MAX = 1000
 export const OPEN_LOOP: Section = {
   about: {
     embedded:
-      'Single POSTs as many a second as told, whether they are answered or not, at 50 and 80 % of what a closed loop has ' +
-      'just given. Each counts from when it was due, so that waiting is not left out. The limit is the bare node:http ' +
-      'server that parses, at the same rate.',
+      'Single POSTs at a fixed rate, whether they are answered or not: 50 and 80 % of what a closed loop has just reached. ' +
+      'Each is timed from when it was due, so waiting is included. The limit is the bare node:http server that parses, at ' +
+      'the same rate.',
     servers:
-      'Single POSTs as many a second as told, whether they are answered or not, at 50 and 80 % of what a closed loop has ' +
-      'just given. Each counts from when it was due, so that waiting is not left out. The limit is the bare node:http ' +
-      'server that parses and appends to Kafka, at the same rate.',
+      'Single POSTs at a fixed rate, whether they are answered or not: 50 and 80 % of what a closed loop has just reached. ' +
+      'Each is timed from when it was due, so waiting is included. The limit is the bare node:http server that parses and ' +
+      'appends to Kafka, at the same rate.',
   },
   async measure(run) {
     const { target, options } = run

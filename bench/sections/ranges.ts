@@ -18,13 +18,13 @@ const STREAM_MIB_MAX = 50
 export const RANGES: Section = {
   about: {
     embedded:
-      'GET /stats/running from a random time on, 1,000 events a page, by four readers, and all runs as one stream of ' +
-      'NDJSON. The limit is the same SELECTs by node:sqlite alone: rows as the driver gives them, no JSON and no HTTP. Then ' +
-      'pages of 1,000 by one reader, wherever they are; and by how much the process grows while it streams.',
+      'GET /stats/running from a random time on, 1,000 events per page, by four readers, and all runs as one NDJSON stream. ' +
+      'The limit is the same SELECTs with node:sqlite alone: rows as the driver returns them, no JSON and no HTTP. Then ' +
+      'pages of 1,000 by one reader, wherever they are; and how much the process grows while it streams.',
     servers:
-      'GET /stats/running from a random time on, 1,000 events a page, by four readers, and all runs as one stream of ' +
-      'NDJSON. The limit is the same SELECTs by mysql2 alone, for pages four at a time: rows as the driver gives them, no ' +
-      'JSON and no HTTP. Then pages of 1,000 by one reader, wherever they are; and by how much Storage grows while it streams.',
+      'GET /stats/running from a random time on, 1,000 events per page, by four readers, and all runs as one NDJSON stream. ' +
+      'The limit is the same SELECTs with mysql2 alone, pages four at a time: rows as the driver returns them, no JSON and ' +
+      'no HTTP. Then pages of 1,000 by one reader, wherever they are; and how much Storage grows while it streams.',
   },
   async measure({ target, dataset, options }) {
     await dataset.stored()

@@ -19,12 +19,12 @@ const CONNECTIONS = 64
 export const SINGLE: Section = {
   about: {
     embedded:
-      'Single POSTs in a closed loop, acknowledged when the log has synced them; all services run. The limit is a bare ' +
+      'Single POSTs in a closed loop, acknowledged once the log has synced them; all services run. The limit is a bare ' +
       'node:http server that parses the body and answers.',
     servers:
-      'Single POSTs in a closed loop, acknowledged when Kafka has them; of Runify the Receiver runs. One limit is a bare ' +
-      'node:http server that parses the body and answers; the other one parses it and appends the same bytes with the ' +
-      'client of @platformatic/kafka, acks=-1, those of one turn of the event loop together.',
+      'Single POSTs in a closed loop, acknowledged once Kafka has them; of Runify, only the Receiver runs. One limit is a ' +
+      'bare node:http server that parses the body and answers; the other also appends the same bytes with the client of ' +
+      '@platformatic/kafka, acks=-1, batching those of one turn of the event loop.',
   },
   async measure(run) {
     const { target, options } = run

@@ -18,17 +18,17 @@ const CHANGES = { embedded: 1000, servers: 5000 }
 export const STATISTICS: Section = {
   about: {
     embedded:
-      'All events are stored; Processing is started and counts them. The limit is reading the same changes by node:sqlite ' +
-      'alone, 1,000 at a time. Then GET /stats of everybody and of one user by eight readers, whose p99 is in whole ' +
+      'All events are stored; Processing starts and counts them. The limit is reading the same changes with node:sqlite ' +
+      'alone, 1,000 at a time. Then GET /stats for everybody and for one user, by eight readers, whose p99 is in whole ' +
       'milliseconds, and by one; the limit is a bare node:http server that sends the same bytes. Then all days, in ' +
-      'Europe/Berlin, and the records of a user with 100,000 runs in 20 years (no more than there are events), by one reader ' +
-      'and by eight.',
+      'Europe/Berlin, and the records of a user with 100,000 runs in 20 years (no more than there are events), by one ' +
+      'reader and by eight.',
     servers:
-      'All events are stored; Processing is started and counts them, by Storage’s GET /changes. The limit is reading the ' +
-      'same changes by mysql2 alone, 5,000 at a time. Then GET /stats of everybody and of one user by eight readers, whose ' +
-      'p99 is in whole milliseconds, and by one; the limit is a bare node:http server that sends the same bytes. Then all ' +
-      'days, in Europe/Berlin, and the records of a user with 100,000 runs in 20 years (no more than there are events), by ' +
-      'one reader and by eight.',
+      'All events are stored; Processing starts and counts them, through Storage’s GET /changes. The limit is reading the ' +
+      'same changes with mysql2 alone, 5,000 at a time. Then GET /stats for everybody and for one user, by eight readers, ' +
+      'whose p99 is in whole milliseconds, and by one; the limit is a bare node:http server that sends the same bytes. Then ' +
+      'all days, in Europe/Berlin, and the records of a user with 100,000 runs in 20 years (no more than there are events), ' +
+      'by one reader and by eight.',
   },
   async measure({ target, dataset, options }) {
     const counted = await dataset.counted()
