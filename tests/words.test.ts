@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url'
 
 /** Words of our own that gave way to those of the field (docs/glossary.md), so that they do not come back. */
 const BANNED: readonly [word: RegExp, instead: string][] = [
-  [/\b(is|are|was|were) away\b/, 'unavailable'],
+  [/\b(is|are|was|were)('\})? away\b/, 'unavailable'],
   [/what is in there/, 'say what it is'],
   [/\b(stands|stand) here\b/, 'appears here'],
   [/^#+ .* by chance|(run|song) by chance/m, 'random'],
