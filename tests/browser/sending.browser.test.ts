@@ -111,7 +111,7 @@ describe('Sending, and lists while things arrive', () => {
 
   test('shows what came while the list of events was held', async () => {
     await page.goto(`${base}/queue`)
-    const tail = page.locator('section', { has: page.getByRole('heading', { name: 'Live events' }) })
+    const tail = page.locator('section', { has: page.getByRole('heading', { name: 'Incoming events' }) })
     await tail.getByText('Live').waitFor()
     await tail.getByRole('button', { name: 'Hold' }).click()
     const ids: string[] = []
