@@ -123,7 +123,7 @@ describe('Sending, and lists while things arrive', () => {
     assert.equal(await tail.locator('[data-tail]').count(), 0)
     await tail.getByRole('button', { name: 'Go on' }).click()
     for (const id of ids) await tail.locator(`[data-tail="${id}"]`).waitFor()
-    assert.deepEqual(await tail.getByText('Nothing has come').count(), 0)
+    assert.deepEqual(await tail.getByText('Nothing has arrived').count(), 0)
   })
 
   test('keeps every run that is shown when another arrives', async () => {
