@@ -3,7 +3,7 @@ import { Readable } from 'node:stream'
 import { HttpProblem } from './problem.ts'
 
 /** What an answer is taken to need until its size is known, where nothing says how many rows it has. */
-export const ANSWER_BYTES = 64 * 1024
+export const ANSWER_BYTES = 16 * 1024
 /** Of one that is made while it is sent: two pieces of it, and what is on its way. */
 const STREAM_BYTES_MAX = 1024 * 1024
 /** How long a request waits for its part before it is refused. */
