@@ -9,7 +9,7 @@ const BANNED: readonly [word: RegExp, instead: string][] = [
   [/what is in there/, 'say what it is'],
   [/\b(stands|stand) here\b/, 'appears here'],
   [/^#+ .* by chance|(run|song) by chance/m, 'random'],
-  [/As they co[m]e/, 'Incoming events'],
+  [/As they come/, 'Incoming events'],
   [/What (was|is) odd/, 'Anomalies'],
   [/\bLOOK_MS\b/, 'POLL_INTERVAL_MS'],
   [/\b(LoneMember|comeToRest|KafkaLane|OrderRoute|ThreadNews|mendable)\b/, 'see the glossary'],

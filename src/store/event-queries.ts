@@ -1,15 +1,6 @@
 import { type CompiledQuery, type Kysely, type SelectQueryBuilder, sql } from 'kysely'
 import { CANARY, CATALOGUE, EVENT_TYPES, type EventType, type RunifyEvent, typeOfTopic } from '../events/catalogue.ts'
-import {
-  type Cursors,
-  type KeptCursor,
-  type MarkColumns,
-  markColumns,
-  nextOf,
-  type PartitionCursor,
-  readMark,
-  withMoved,
-} from '../log/position.ts'
+import { type Cursors, type MarkColumns, nextOf, type PartitionCursor, withMoved } from '../log/position.ts'
 import { FORGOTTEN_TOPIC, type Tombstone } from '../log/tombstone.ts'
 import type { CanaryTable } from './canaries.ts'
 import { type ColumnValue, columnsOf, fromRow, type StoredEvent, uuidFromBytes, uuidToBytes } from './columns.ts'
@@ -26,6 +17,7 @@ import type {
   WriteOutcome,
 } from './event-store.ts'
 import { type TextRow, TextWriter, textColumns, textValue, uuidText } from './event-text.ts'
+import { readKeptCursors } from './kept-cursors.ts'
 
 type EventTable = {
   log_partition: number
@@ -64,31 +56,6 @@ export type EventDatabase = Record<EventType, EventTable> & {
 }
 
 /** The queries on events that SQLite and MySQL answer alike. */
-
-export async function readCursors(db: Kysely<EventDatabase>): Promise<KeptCursor[]> {
-  const columns = ['topic', 'partition_id', 'next', 'log_id', 'append_time'] as const
-  const rows = await db.selectFrom('stored_cursors').select(columns).execute()
-  return rows.map((row) => ({
-    topic: row.topic,
-    partition: row.partition_id,
-    next: Number(row.next),
-    ...readMark(row),
-  }))
-}
-
-export async function adoptCursor(
-  db: Kysely<EventDatabase>,
-  { topic, partition, next, mark }: KeptCursor,
-): Promise<void> {
-  await db
-    .updateTable('stored_cursors')
-    .set(markColumns(mark))
-    .where('topic', '=', topic)
-    .where('partition_id', '=', partition)
-    .where('next', '=', next)
-    .where('log_id', 'is', null)
-    .execute()
-}
 
 export async function readCounts(db: Kysely<EventDatabase>): Promise<Record<EventType, number>> {
   const rows = await db
@@ -222,7 +189,7 @@ async function readChangesOnce(
   db: Kysely<EventDatabase>,
   { after, limit }: { after: Cursors; limit: number },
 ): Promise<ChangePage> {
-  const stored = await readCursors(db)
+  const stored = await readKeptCursors(db, 'stored_cursors')
   const erasures: Erasure[] = []
   const changes: StoredEvent[] = []
   const next: PartitionCursor[] = []

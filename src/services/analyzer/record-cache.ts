@@ -7,7 +7,7 @@ const BYTES_MAX = 2 * 1024 * 1024
 /** What an entry takes beside its value, about. */
 const ENTRY_BYTES = 300
 
-export type RecordCache = LRUCache<number, PlacedRecord>
+type RecordCache = LRUCache<number, PlacedRecord>
 
 /** Records by their index, as many as fit: those that were asked for longest ago go. */
 export function createRecordCache(): RecordCache {

@@ -26,7 +26,7 @@ const OLD_SCRIPT_TYPE = 'application/javascript; charset=utf-8'
 const SCRIPT_TYPE = 'text/javascript; charset=utf-8'
 
 /** Sends the page, with the status that the reply has. Throws `page_unavailable` where it is not built. */
-export type SendPage = (reply: FastifyReply) => FastifyReply
+type SendPage = (reply: FastifyReply) => FastifyReply
 
 /** Adds the files of the built page; what the build has compressed lies beside them, and is sent to those who take it. */
 export async function addPageFiles(app: FastifyInstance, folder: string): Promise<SendPage> {

@@ -3,12 +3,10 @@ import type { Cursors, KeptCursor } from '../../log/position.ts'
 import { type CanaryBatch, readCanary, type StoredCanary } from '../canaries.ts'
 import type { StoredEvent } from '../columns.ts'
 import {
-  adoptCursor,
   EVENT_TABLES,
   type EventDatabase,
   readChanges,
   readCounts,
-  readCursors,
   readErased,
   readErasure,
   readEvent,
@@ -30,6 +28,7 @@ import type {
   TextQuery,
   WriteOutcome,
 } from '../event-store.ts'
+import { adoptCursor, readKeptCursors } from '../kept-cursors.ts'
 import { eventMigrations } from '../migrations/events.ts'
 import { writeCanaries } from './canary-writer.ts'
 import type { MysqlDatabase, MysqlOptions } from './database.ts'
@@ -54,11 +53,11 @@ class MysqlStore implements EventStore {
   }
 
   cursors(): Promise<KeptCursor[]> {
-    return this.#database.read(readCursors)
+    return this.#database.read((db) => readKeptCursors(db, 'stored_cursors'))
   }
 
   adopt(cursor: KeptCursor): Promise<void> {
-    return this.#database.read((db) => adoptCursor(db, cursor))
+    return this.#database.read((db) => adoptCursor(db, 'stored_cursors', cursor))
   }
 
   write(batch: StoreBatch): Promise<WriteOutcome> {

@@ -10,13 +10,11 @@ import { type Cursors, type KeptCursor, type LogMark, markColumns } from '../../
 import { CANARIES_KEPT, type CanaryBatch, readCanary, type StoredCanary } from '../canaries.ts'
 import { type ColumnValue, columnsOf, fromRow, type StoredEvent, toRow, uuidToBytes } from '../columns.ts'
 import {
-  adoptCursor,
   CONFLICT,
   EVENT_TABLES,
   type EventDatabase,
   readChanges,
   readCounts,
-  readCursors,
   readErased,
   readErasure,
   readEvent,
@@ -42,6 +40,7 @@ import type {
   WriteOutcome,
 } from '../event-store.ts'
 import type { TextRow } from '../event-text.ts'
+import { adoptCursor, readKeptCursors } from '../kept-cursors.ts'
 import { eventMigrations } from '../migrations/events.ts'
 import { isRefusal, openReader, openSqlite, type SqliteConnection, transact } from './database.ts'
 import { prepareForgetting } from './forgetting.ts'
@@ -89,11 +88,11 @@ class SqliteStore implements EventStore {
   }
 
   cursors(): Promise<KeptCursor[]> {
-    return this.#file.guard(() => readCursors(this.#reader))
+    return this.#file.guard(() => readKeptCursors(this.#reader, 'stored_cursors'))
   }
 
   adopt(cursor: KeptCursor): Promise<void> {
-    return this.#file.guard(() => adoptCursor(this.#reader, cursor))
+    return this.#file.guard(() => adoptCursor(this.#reader, 'stored_cursors', cursor))
   }
 
   write(batch: StoreBatch): Promise<WriteOutcome> {

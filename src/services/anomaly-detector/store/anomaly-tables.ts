@@ -1,6 +1,6 @@
 import { type Kysely, sql } from 'kysely'
 import type { Migration } from 'kysely/migration'
-import { type KeptCursor, type MarkColumns, markColumns, readMark } from '../../../log/position.ts'
+import type { MarkColumns } from '../../../log/position.ts'
 import type { Tombstone } from '../../../log/tombstone.ts'
 import { type ColumnValue, columnType, type Dialect, uuidFromBytes, uuidToBytes } from '../../../store/columns.ts'
 import { addMarks } from '../../../store/mark-columns.ts'
@@ -109,31 +109,6 @@ export function countTypes(anomalies: readonly Anomaly[]): Map<AnomalyType, numb
   const counts = new Map<AnomalyType, number>()
   for (const { anomaly_type: type } of anomalies) counts.set(type, (counts.get(type) ?? 0) + 1)
   return counts
-}
-
-export async function readCursors(db: Kysely<AnomalyDatabase>): Promise<KeptCursor[]> {
-  const columns = ['topic', 'partition_id', 'next', 'log_id', 'append_time'] as const
-  const rows = await db.selectFrom('anomaly_cursors').select(columns).execute()
-  return rows.map((row) => ({
-    topic: row.topic,
-    partition: row.partition_id,
-    next: Number(row.next),
-    ...readMark(row),
-  }))
-}
-
-export async function adoptCursor(
-  db: Kysely<AnomalyDatabase>,
-  { topic, partition, next, mark }: KeptCursor,
-): Promise<void> {
-  await db
-    .updateTable('anomaly_cursors')
-    .set(markColumns(mark))
-    .where('topic', '=', topic)
-    .where('partition_id', '=', partition)
-    .where('next', '=', next)
-    .where('log_id', 'is', null)
-    .execute()
 }
 
 /** What `clear` empties: all but the webhooks themselves. */

@@ -2,6 +2,7 @@ import { refuseOtherLog } from '../../../log/place-in-log.ts'
 import type { KeptCursor } from '../../../log/position.ts'
 import { ForgottenUsers } from '../../../log/tombstone.ts'
 import { uuidFromBytes, uuidToBytes } from '../../../store/columns.ts'
+import { adoptCursor, readKeptCursors } from '../../../store/kept-cursors.ts'
 import type { Ending, MysqlDatabase, MysqlOptions } from '../../../store/mysql/database.ts'
 import { mysqlErrorKind } from '../../../store/mysql/error.ts'
 import { literal, markAssignments, nameList, rowLiteral, uuidLiteral } from '../../../store/mysql/literal.ts'
@@ -22,13 +23,11 @@ import {
   ANOMALY_COLUMNS,
   ANOMALY_TABLES,
   type AnomalyDatabase,
-  adoptCursor,
   anomalyMigrations,
   countTypes,
   isForgotten,
   readAnomaly,
   readCounts,
-  readCursors,
   readPage,
   toRow,
 } from './anomaly-tables.ts'
@@ -57,11 +56,11 @@ class MysqlAnomalies implements AnomalyStore {
   }
 
   cursors(): Promise<KeptCursor[]> {
-    return this.#database.read(readCursors)
+    return this.#database.read((db) => readKeptCursors(db, 'anomaly_cursors'))
   }
 
   adopt(cursor: KeptCursor): Promise<void> {
-    return this.#database.read((db) => adoptCursor(db, cursor))
+    return this.#database.read((db) => adoptCursor(db, 'anomaly_cursors', cursor))
   }
 
   clear(): Promise<void> {

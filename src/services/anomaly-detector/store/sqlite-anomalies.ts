@@ -7,6 +7,7 @@ import { refuseOtherLog } from '../../../log/place-in-log.ts'
 import { type KeptCursor, markColumns } from '../../../log/position.ts'
 import { ForgottenUsers } from '../../../log/tombstone.ts'
 import { uuidToBytes } from '../../../store/columns.ts'
+import { adoptCursor, readKeptCursors } from '../../../store/kept-cursors.ts'
 import { isRefusal, openReader, openSqlite, type SqliteConnection, transact } from '../../../store/sqlite/database.ts'
 import type { Anomaly, AnomalyType } from '../anomaly.ts'
 import type { FoundAnomaly, RefusedRecord } from '../detector.ts'
@@ -16,13 +17,11 @@ import {
   ANOMALY_COLUMNS,
   ANOMALY_TABLES,
   type AnomalyDatabase,
-  adoptCursor,
   anomalyMigrations,
   countTypes,
   isForgotten,
   readAnomaly,
   readCounts,
-  readCursors,
   readPage,
   toRow,
 } from './anomaly-tables.ts'
@@ -69,11 +68,11 @@ class SqliteAnomalies implements AnomalyStore {
   }
 
   cursors(): Promise<KeptCursor[]> {
-    return this.#file.guard(() => readCursors(this.#reader))
+    return this.#file.guard(() => readKeptCursors(this.#reader, 'anomaly_cursors'))
   }
 
   adopt(cursor: KeptCursor): Promise<void> {
-    return this.#file.guard(() => adoptCursor(this.#reader, cursor))
+    return this.#file.guard(() => adoptCursor(this.#reader, 'anomaly_cursors', cursor))
   }
 
   clear(): Promise<void> {

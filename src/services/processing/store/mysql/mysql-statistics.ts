@@ -1,5 +1,6 @@
 import type { Kysely } from 'kysely'
 import { type KeptCursor, markColumns, nextOf, type PartitionCursor } from '../../../../log/position.ts'
+import { adoptCursor, readKeptCursors } from '../../../../store/kept-cursors.ts'
 import type { Ending, MysqlDatabase, MysqlOptions } from '../../../../store/mysql/database.ts'
 import { mysqlErrorKind, mysqlErrorName } from '../../../../store/mysql/error.ts'
 import { rowLiteral } from '../../../../store/mysql/literal.ts'
@@ -15,9 +16,7 @@ import { readUsers } from '../../users/counted-users.ts'
 import type { Fold, ShadowStatistics, StatisticsStore } from '../statistics-store.ts'
 import { addHours, readHours } from '../tables/counted-hours-tables.ts'
 import {
-  adoptCursor,
   readCursors,
-  readKeptCursors,
   STATISTICS_TABLES,
   type StatisticsDatabase,
   statisticsMigrations,
@@ -52,11 +51,11 @@ class MysqlStatistics implements StatisticsStore {
   }
 
   cursors(): Promise<KeptCursor[]> {
-    return this.#database.read(readKeptCursors)
+    return this.#database.read((db) => readKeptCursors(db, 'counted_cursors'))
   }
 
   adopt(cursor: KeptCursor): Promise<void> {
-    return this.#database.read((db) => adoptCursor(db, cursor))
+    return this.#database.read((db) => adoptCursor(db, 'counted_cursors', cursor))
   }
 
   fold(fold: Fold): Promise<FoldOutcome> {

@@ -4,6 +4,7 @@ import type { Kysely } from 'kysely'
 import { DataFile } from '../../../../disk/data-file.ts'
 import { openDerived, type SetAside } from '../../../../disk/set-aside.ts'
 import { type KeptCursor, markColumns, nextOf, type PartitionCursor } from '../../../../log/position.ts'
+import { adoptCursor, readKeptCursors } from '../../../../store/kept-cursors.ts'
 import {
   isRefusal,
   openReader,
@@ -22,11 +23,9 @@ import type { Fold, ShadowStatistics, StatisticsStore } from '../statistics-stor
 import { prepareHours, readHours } from '../tables/counted-hours-tables.ts'
 import type { ScopeReader } from '../tables/day-tables.ts'
 import {
-  adoptCursor,
   type CursorRow,
   coverageOf,
   readCursors,
-  readKeptCursors,
   STATISTICS_TABLES,
   type StatisticsDatabase,
   statisticsMigrations,
@@ -89,11 +88,11 @@ class SqliteStatistics implements StatisticsStore {
   }
 
   cursors(): Promise<KeptCursor[]> {
-    return this.#file.guard(() => readKeptCursors(this.#reader))
+    return this.#file.guard(() => readKeptCursors(this.#reader, 'counted_cursors'))
   }
 
   adopt(cursor: KeptCursor): Promise<void> {
-    return this.#file.guard(() => adoptCursor(this.#reader, cursor))
+    return this.#file.guard(() => adoptCursor(this.#reader, 'counted_cursors', cursor))
   }
 
   fold(fold: Fold): Promise<FoldOutcome> {

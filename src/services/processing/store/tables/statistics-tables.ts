@@ -1,6 +1,6 @@
 import { type Kysely, sql } from 'kysely'
 import type { Migration } from 'kysely/migration'
-import { type KeptCursor, type MarkColumns, markColumns, readMark } from '../../../../log/position.ts'
+import type { MarkColumns } from '../../../../log/position.ts'
 import { columnType, type Dialect, uuidToBytes } from '../../../../store/columns.ts'
 import { addColumns, addMarks } from '../../../../store/mark-columns.ts'
 import type { Coverage } from '../../query.ts'
@@ -45,26 +45,6 @@ export function scopeOf(userId: string | undefined): Uint8Array {
 export async function readCursors(db: Kysely<StatisticsDatabase>): Promise<Coverage> {
   const rows = await db.selectFrom('counted_cursors').selectAll().execute()
   return coverageOf(rows)
-}
-
-/** The same with what shows of which log they are. */
-export async function readKeptCursors(db: Kysely<StatisticsDatabase>): Promise<KeptCursor[]> {
-  const rows = await db.selectFrom('counted_cursors').selectAll().execute()
-  return rows.map((row) => ({ topic: row.topic, partition: row.partition_id, next: row.next, ...readMark(row) }))
-}
-
-export async function adoptCursor(
-  db: Kysely<StatisticsDatabase>,
-  { topic, partition, next, mark }: KeptCursor,
-): Promise<void> {
-  await db
-    .updateTable('counted_cursors')
-    .set(markColumns(mark))
-    .where('topic', '=', topic)
-    .where('partition_id', '=', partition)
-    .where('next', '=', next)
-    .where('log_id', 'is', null)
-    .execute()
 }
 
 export function coverageOf(rows: readonly Omit<CursorRow, keyof MarkColumns>[]): Coverage {
